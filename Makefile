@@ -1,0 +1,65 @@
+# The front door. Every target is one line over the command line tool; `make help` lists them.
+
+SUITE       ?= quick
+SUBMISSIONS ?= adamw nadamw nesterov heavy_ball
+RESULTS     ?= results/$(SUITE)
+STUDIES     ?=
+VENV        ?= .venv
+PYTHON      ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
+                 $(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
+
+BIN := $(VENV)/bin
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+
+.PHONY: help score run test test-slow lint format bench lock clean
+
+help:           ## what there is
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+score: run      ## train what the suite lacks, print the leaderboard, write the report
+	@$(BIN)/algoperf score $(RESULTS) --out $(RESULTS)/report
+
+run: $(RUN)     ## train what the suite lacks
+	@$(BIN)/algoperf run $(SUBMISSIONS) --suite $(SUITE) --results $(RESULTS) $(if $(STUDIES),--studies $(STUDIES))
+
+test: $(DEV)    ## the tests, a few minutes
+	$(BIN)/pytest -n 2 -m "not slow"
+
+test-slow: $(DEV)  ## the tests that take longer
+	$(BIN)/pytest -n 2 -m slow
+
+lint: $(DEV)    ## format, lint and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/basedpyright
+
+format: $(DEV)  ## format in place
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(DEV)   ## what the harness costs
+	$(BIN)/python benchmarks/step_cost.py
+	$(BIN)/python benchmarks/start_up.py
+
+lock: $(DEV)    ## resolve the dependencies anew
+	$(BIN)/pip install --quiet uv
+	$(BIN)/python -m uv pip compile $(LOCK) pyproject.toml build.in -o requirements.lock
+	$(BIN)/python -m uv pip compile $(LOCK) pyproject.toml build.in --extra dev -c requirements.lock -o requirements-dev.lock
+
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
+
+clean:          ## remove the environment; results stay
+	rm -rf $(VENV)
+
+$(RUN): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; set PYTHON=/path/to/python3"; exit 2; }
+	@echo "Making the environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): $(RUN) requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@touch $@
