@@ -1,0 +1,181 @@
+"""Data as a trial sees it: an endless stream of training batches, and passes over a split."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Protocol
+
+import jax
+import numpy as np
+
+from algoperf import sharding
+from algoperf.spec import Batch, Split
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class BatchStream(Protocol):
+    """Training batches without end, in an order that the seed alone decides."""
+
+    def __next__(self) -> Batch: ...
+
+    def position(self) -> int:
+        """How many batches were drawn; the whole state of the stream."""
+        ...
+
+
+class Dataset(Protocol):
+    """Where a workload's examples come from."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sizes(self) -> Mapping[Split, int]:
+        """Examples in each split."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Identifies the examples and their split."""
+        ...
+
+    def missing(self) -> str | None:
+        """What is not there yet and how to get it; None if all is ready."""
+        ...
+
+    def training(self, batch_size: int, seed: int, position: int = 0) -> BatchStream: ...
+
+    def evaluation(self, split: Split, batch_size: int) -> Iterator[Batch]:
+        """One pass in fixed order; the last batch is padded, `weights` is 0 on padding."""
+        ...
+
+    def signature(self, batch_size: int) -> Mapping[str, jax.ShapeDtypeStruct]:
+        """Shapes and dtypes of a training batch, as `jax.ShapeDtypeStruct`."""
+        ...
+
+
+def hash_of(splits: Mapping[Split, Arrays]) -> str:
+    """SHA-256 over names, shapes, dtypes and bytes of all arrays, in a fixed order."""
+    digest = hashlib.sha256()
+    for split in sorted(splits):
+        for name, array in sorted(splits[split].items()):
+            digest.update(f"{split}/{name}/{array.shape}/{array.dtype.str}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def check_hash(name: str, splits: Mapping[Split, Arrays], recorded: str) -> None:
+    """Refuses data that are not those whose targets were set.
+
+    Raises:
+        RuntimeError: If the hash differs from the recorded one.
+    """
+    found = hash_of(splits)
+    if found != recorded:
+        raise RuntimeError(f"data set {name!r} has hash {found}, recorded is {recorded}")
+
+
+Augment = Callable[[Batch, jax.Array], Batch]
+"""(training batch, key) -> the same shapes and dtypes, randomly changed; traced by jax."""
+
+
+@partial(jax.jit, static_argnames="augment")
+def _take(
+    arrays: Batch, rows: np.ndarray, seed: int, position: int, augment: Augment | None
+) -> Batch:
+    batch = {name: array[rows] for name, array in arrays.items()}
+    batch = jax.lax.with_sharding_constraint(batch, sharding.batch_sharded())
+    if augment is None:
+        return batch
+    return augment(batch, jax.random.fold_in(jax.random.key(seed), position))
+
+
+class _ArrayStream:
+    """Permutation after permutation of the training rows, cut into batches across their seams."""
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        batch_size: int,
+        seed: int,
+        position: int,
+        augment: Augment | None,
+    ) -> None:
+        self._arrays = jax.device_put(dict(arrays), sharding.replicated())
+        self._augment = augment
+        self._examples = len(next(iter(arrays.values())))
+        self._batch_size = batch_size
+        self._seed = seed
+        self._position = position
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def position(self) -> int:
+        return self._position
+
+    def __next__(self) -> Batch:
+        position = self._position
+        rows = self._rows(position * self._batch_size, (position + 1) * self._batch_size)
+        self._position += 1
+        return _take(self._arrays, rows, self._seed, position, self._augment)
+
+    def _rows(self, start: int, stop: int) -> np.ndarray:
+        first, last = start // self._examples, (stop - 1) // self._examples
+        order = [self._epoch(epoch) for epoch in range(first, last + 1)]
+        rows = order[0] if len(order) == 1 else np.concatenate(order)
+        return rows[start - first * self._examples : stop - first * self._examples]
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        if epoch not in self._epochs:
+            rng = np.random.default_rng((self._seed, epoch))
+            order = rng.permutation(self._examples).astype(np.int32)
+            self._epochs = {epoch - 1: self._epochs.get(epoch - 1, order), epoch: order}
+        return self._epochs[epoch]
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayDataset:
+    """A data set that fits into memory.
+
+    Attributes:
+        name: Its name.
+        load: Returns the arrays of every split, equal length within a split.
+        sha256: `hash_of` what `load` returns; checked when it is first read.
+        augment: Changes each training batch at random, on the device; None to leave it.
+    """
+
+    name: str
+    load: Callable[[], Mapping[Split, Arrays]]
+    sha256: str
+    augment: Augment | None = None
+
+    @cached_property
+    def _splits(self) -> Mapping[Split, Arrays]:
+        splits = self.load()
+        check_hash(self.name, splits, self.sha256)
+        return splits
+
+    @property
+    def sizes(self) -> Mapping[Split, int]:
+        return {split: len(next(iter(arrays.values()))) for split, arrays in self._splits.items()}
+
+    def missing(self) -> str | None:
+        return None
+
+    def signature(self, batch_size: int) -> Mapping[str, jax.ShapeDtypeStruct]:
+        arrays = self._splits[Split.TRAIN].items()
+        return {k: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype) for k, a in arrays}
+
+    def training(self, batch_size: int, seed: int, position: int = 0) -> BatchStream:
+        return _ArrayStream(self._splits[Split.TRAIN], batch_size, seed, position, self.augment)
+
+    def evaluation(self, split: Split, batch_size: int) -> Iterator[Batch]:
+        arrays = self._splits[split]
+        count = self.sizes[split]
+        size = sharding.round_up(min(batch_size, count))
+        for start in range(0, count, size):
+            rows = np.arange(start, start + size)
+            batch = {name: array[np.minimum(rows, count - 1)] for name, array in arrays.items()}
+            batch["weights"] = (rows < count).astype(np.float32)
+            yield jax.device_put(batch, sharding.batch_sharded())

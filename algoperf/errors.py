@@ -1,0 +1,16 @@
+"""What can go wrong that is not a defect of ours, and the signal that ends a training early."""
+
+from collections.abc import Sequence
+
+
+class UserError(Exception):
+    """A mistake of the user's: the message says what failed and what to do; exit status 2."""
+
+    @classmethod
+    def of_many(cls, what: str, faults: Sequence[str]) -> "UserError":
+        """One error that lists every fault found, so that one run of a command shows them all."""
+        return cls("\n".join([what, *(f"  - {fault}" for fault in faults)]))
+
+
+class TrainingComplete(Exception):
+    """Raised by a submission's `update`: it has nothing more to gain. A last evaluation follows."""

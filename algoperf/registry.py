@@ -1,0 +1,127 @@
+"""Name or path to object. A file's existence registers it; names are resolved lazily.
+
+Packages announce themselves through the entry point groups `algoperf.workloads`,
+`algoperf.submissions` and `algoperf.rules`; the built-in ones come in through the same door.
+"""
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from algoperf.errors import UserError
+
+if TYPE_CHECKING:
+    from algoperf.workload import Workload
+
+
+def unknown(kind: str, name: str, known: Iterable[str], see: str) -> UserError:
+    """The error for a name that nothing bears, with the nearest names that exist."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    listed = f" Known: {', '.join(known)}." if not near and known else ""
+    return UserError(f"Unknown {kind} {name!r}.{hint}{listed} See '{see}'.")
+
+
+@cache
+def _folders(group: str) -> tuple[tuple[str, Path], ...]:
+    """(package name, folder) of every package announced in `group`, without importing it."""
+    found: list[tuple[str, Path]] = []
+    for package in sorted({point.value for point in entry_points(group=group)}):
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.submodule_search_locations:
+            found += [(package, Path(place)) for place in spec.submodule_search_locations]
+    return tuple(found)
+
+
+def _modules(group: str) -> dict[str, str]:
+    """File stem to module name, of every registered file in `group`."""
+    return {
+        file.stem: f"{package}.{file.stem}"
+        for package, folder in _folders(group)
+        for file in sorted(folder.glob("*.py"))
+        if not file.stem.startswith("_")
+    }
+
+
+def workloads() -> "dict[str, Workload]":
+    """Every workload there is, bases before their variants; imports all of their files."""
+    from algoperf.workload import Workload
+
+    found: dict[str, Workload] = {}
+    for module in _modules("algoperf.workloads").values():
+        for value in vars(importlib.import_module(module)).values():
+            if isinstance(value, Workload):
+                found[value.name] = value
+    return found
+
+
+def workload_module(name: str) -> str | None:
+    """The module whose file name is the longest prefix of the workload's name."""
+    modules = _modules("algoperf.workloads")
+    return (
+        modules[max(fitting, key=len)] if (fitting := [*filter(name.startswith, modules)]) else None
+    )
+
+
+def workload(name: str) -> "Workload":
+    """The workload `name`; imports only the file whose name is the longest prefix of it.
+
+    Raises:
+        UserError: If there is none; names the nearest.
+    """
+    from algoperf.workload import Workload
+
+    module = workload_module(name)
+    value = getattr(importlib.import_module(module), name, None) if module else None
+    if isinstance(value, Workload):
+        return value
+    raise unknown("workload", name, workloads(), "algoperf list workloads")
+
+
+def submission_names() -> list[str]:
+    """Names of the submissions that can be run without a path."""
+    return sorted(_modules("algoperf.submissions"))
+
+
+def submission_path(name_or_path: str) -> Path:
+    """The file of a submission, given by its registered name or by a path.
+
+    Raises:
+        UserError: If there is no such name or file.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".py" or len(path.parts) > 1:
+        if not path.is_file():
+            raise UserError(f"There is no submission file {name_or_path!r}.")
+        return path.resolve()
+    for _, folder in _folders("algoperf.submissions"):
+        file = folder / f"{name_or_path}.py"
+        if file.is_file() and not name_or_path.startswith("_"):
+            return file
+    raise unknown("submission", name_or_path, submission_names(), "algoperf list submissions")
+
+
+def submission_name(path: Path) -> str:
+    """A submission's name: its file's, or its folder's where the file is `submission.py`."""
+    return path.parent.name if path.stem == "submission" else path.stem
+
+
+def source_hash(path: Path) -> str:
+    """SHA-256 of a submission's file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def rules_files() -> dict[str, Path]:
+    """Name of a set of rules to its file."""
+    return {
+        file.stem: file
+        for _, folder in _folders("algoperf.rules")
+        for file in sorted(folder.glob("*.json"))
+    }

@@ -1,0 +1,252 @@
+"""Workload: a frozen record of data, model, loss, metrics, targets and budget.
+
+Values are fields, behaviour is functions passed in; nobody subclasses. A variant is
+`replace(base, name=..., ...)`.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from algoperf import parameters, rulesets, sharding
+from algoperf.data import Dataset
+from algoperf.spec import Batch, LossType, ModelState, Params, Split, Target
+
+
+class SumCount(NamedTuple):
+    """A weighted sum and the weight it stands for; per example, both have shape (batch,)."""
+
+    total: jax.Array
+    weight: jax.Array
+
+    @property
+    def mean(self) -> jax.Array:
+        """Scalar: the weighted mean."""
+        return self.total.sum() / self.weight.sum()
+
+
+Loss = Callable[[Any, Batch], SumCount]
+"""(model outputs, batch) -> per-example loss and weight, both of shape (batch,)."""
+
+
+def _totals(per_example: SumCount) -> SumCount:
+    return SumCount(per_example.total.sum(), per_example.weight.sum())
+
+
+def _ratio(totals: SumCount) -> float:
+    return float(totals.total) / float(totals.weight)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a split is measured: a jitted part for each batch, added up, and a last step on the host.
+
+    Attributes:
+        per_example: (outputs, batch) -> `SumCount` for a mean, or any pytree that `reduce` takes.
+        reduce: That -> pytree of arrays which are summed over batches.
+        finish: The summed pytree -> the value.
+    """
+
+    per_example: Callable[[Any, Batch], Any]
+    reduce: Callable[[Any], Any] = _totals
+    finish: Callable[[Any], float] = _ratio
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """Data, model, loss and metrics, and the result that counts.
+
+    Attributes:
+        name: Unique; the file that defines it bears its base's name.
+        suite: The suite that it belongs to.
+        base: Name of the workload that this is a variant of; None for a base.
+        mirrors: The full suite's workload that this one is a small relative of, if any.
+        model: Called as `model(batch, train)`; declares every parameter's type.
+        dataset: Where examples come from.
+        loss_type: Which kind of loss, for submissions that depend on it.
+        loss: Per-example training loss.
+        metrics: What an evaluation measures, by name.
+        validation: The target that ends a trial.
+        test: The target of the test split; reported, not scored.
+        budget_s: Submission time allowed in external tuning [s].
+        step_hint: How many steps a tuned baseline needs, for schedules.
+        batch_size: Examples in a training batch unless the submission chooses.
+        eval_batch_size: Examples in an evaluation batch.
+        eval_every_steps: Evaluate each so many steps; None to evaluate by time.
+        eval_every_s: Evaluate each so many seconds of submission time; None to go by steps.
+        compile_counts: Whether compilation is charged to the submission, as the full suite does.
+    """
+
+    name: str
+    suite: str
+    base: str | None = None
+    mirrors: str | None = None
+    model: nn.Module
+    dataset: Dataset
+    loss_type: LossType
+    loss: Loss
+    metrics: Mapping[str, Metric]
+    validation: Target
+    test: Target
+    budget_s: float
+    step_hint: int
+    batch_size: int
+    eval_batch_size: int
+    eval_every_steps: int | None = None
+    eval_every_s: float | None = None
+    compile_counts: bool = False
+
+
+def numbers(rules: str, name: str) -> dict[str, Any]:
+    """What the rules fix for workload `name`: fields of `Workload`, for `**`.
+
+    Targets are measured (`algoperf targets`), so they live in the rules' file, not in code.
+    """
+    return {"name": name, **vars(rulesets.load(rules).workloads[name])}
+
+
+def init_model(workload: Workload, key: jax.Array) -> tuple[Params, ModelState]:
+    """Fresh parameters and model state, replicated over the devices."""
+
+    @partial(jax.jit, out_shardings=sharding.replicated())
+    def init(key: jax.Array) -> tuple[Params, ModelState]:
+        variables = parameters.unboxed(_init(workload, key))
+        return variables.pop("params"), variables
+
+    return init(key)
+
+
+def _init(workload: Workload, key: jax.Array) -> dict[str, Any]:
+    batch = {
+        name: jnp.zeros(spec.shape, spec.dtype)
+        for name, spec in workload.dataset.signature(batch_size=1).items()
+    }
+    return dict(workload.model.init(key, batch, train=False))
+
+
+def describe(workload: Workload) -> dict[str, Any]:
+    """What `algoperf list workloads --json` shows; a target that is not set is None."""
+    shapes = jax.eval_shape(partial(_init, workload), jax.random.key(0))["params"]
+    target = workload.validation
+    return {
+        "name": workload.name,
+        "suite": workload.suite,
+        "base": workload.base,
+        "mirrors": workload.mirrors,
+        "dataset": workload.dataset.name,
+        "loss_type": str(workload.loss_type),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(shapes)),
+        "metric": target.metric,
+        "target": None if math.isnan(target.value) else target.value,
+        "higher_is_better": target.higher_is_better,
+        "test_target": None if math.isnan(workload.test.value) else workload.test.value,
+        "budget_s": workload.budget_s if math.isfinite(workload.budget_s) else None,
+        "step_hint": workload.step_hint,
+        "data_ready": workload.dataset.missing() is None,
+    }
+
+
+class WorkloadView:
+    """The read-only view of a workload that a submission gets.
+
+    It can be a static argument of `jax.jit` (hashed by identity; a trial has one view). It leads
+    neither to the data nor to the evaluation.
+    """
+
+    def __init__(self, workload: Workload, budget_s: float) -> None:
+        self._model = workload.model
+        self._loss = workload.loss
+        self._boxed = jax.eval_shape(partial(_init, workload), jax.random.key(0))["params"]
+        self.loss_type = workload.loss_type
+        self.step_hint = workload.step_hint
+        self.batch_size = workload.batch_size
+        self.budget_s = budget_s
+        self.validation_target = workload.validation
+
+    @cached_property
+    def parameter_types(self) -> Params:
+        """Tree of `ParameterType`, the structure of the parameters."""
+        return parameters.types_of(self._boxed)
+
+    @cached_property
+    def parameter_shapes(self) -> Params:
+        """Tree of `jax.ShapeDtypeStruct`, the structure of the parameters."""
+        return parameters.unboxed(self._boxed)
+
+    def apply(
+        self,
+        params: Params,
+        model_state: ModelState,
+        batch: Batch,
+        key: jax.Array | None = None,
+        *,
+        train: bool,
+    ) -> tuple[Any, ModelState]:
+        """The model's outputs, and its state after the call.
+
+        Args:
+            params: Parameters.
+            model_state: Model state; unchanged unless `train`.
+            batch: `inputs`, `targets`, optionally `weights`.
+            key: Randomness for dropout; needed if `train`.
+            train: Whether dropout is on and batch statistics are of this batch.
+        """
+        variables = {"params": params, **model_state}
+        if not train:
+            return self._model.apply(variables, batch, train=False), model_state
+        rngs = None if key is None else {"dropout": key}
+        return self._model.apply(variables, batch, train=True, rngs=rngs, mutable=list(model_state))
+
+    def per_example_loss(
+        self,
+        params: Params,
+        model_state: ModelState,
+        batch: Batch,
+        key: jax.Array | None = None,
+        *,
+        train: bool,
+    ) -> tuple[SumCount, ModelState]:
+        """Loss and weight of each example, both (batch,), and the model state after the call."""
+        outputs, model_state = self.apply(params, model_state, batch, key, train=train)
+        return self._loss(outputs, batch), model_state
+
+    def loss(
+        self, params: Params, model_state: ModelState, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, ModelState]:
+        """Mean training loss (scalar) and the new model state.
+
+        In the form that `jax.value_and_grad(..., has_aux=True)` takes.
+        """
+        losses, model_state = self.per_example_loss(params, model_state, batch, key, train=True)
+        return losses.mean, model_state
+
+
+class Evaluator:
+    """Measures parameters on the harness's own copy of the workload.
+
+    Works on one batch at a time, so a split never has to fit on the device.
+    """
+
+    def __init__(self, workload: Workload) -> None:
+        self._workload = workload
+        model, metrics = workload.model, workload.metrics
+
+        @jax.jit
+        def totals(params: Params, model_state: ModelState, batch: Batch) -> dict[str, Any]:
+            outputs = model.apply({"params": params, **model_state}, batch, train=False)
+            return {n: m.reduce(m.per_example(outputs, batch)) for n, m in metrics.items()}
+
+        self._totals = totals
+
+    def __call__(self, params: Params, model_state: ModelState, split: Split) -> dict[str, float]:
+        """Every metric on `split`, by name."""
+        batches = self._workload.dataset.evaluation(split, self._workload.eval_batch_size)
+        parts = [self._totals(params, model_state, batch) for batch in batches]
+        whole = jax.device_get(jax.tree.map(lambda *leaves: sum(leaves), *parts))
+        return {name: m.finish(whole[name]) for name, m in self._workload.metrics.items()}

@@ -1,0 +1,25 @@
+"""Hostile by configuration: several devices, strict promotion, warnings are errors."""
+
+import os
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+
+import json
+from pathlib import Path
+
+import pytest
+
+from algoperf import registry
+
+
+@pytest.fixture
+def easy_rules(tmp_path) -> Path:
+    """The quick rules with targets that a first evaluation meets: a trial takes a moment."""
+    raw = json.loads(registry.rules_files()["quick"].read_text())
+    for numbers in raw["workloads"].values():
+        numbers |= {"validation_target": 1e9, "test_target": 1e9, "budget_s": 20.0}
+    path = tmp_path / "easy.json"
+    path.write_text(json.dumps({**raw, "name": "easy"}))
+    return path
