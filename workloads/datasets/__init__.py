@@ -1,0 +1,1 @@
+"""Data sets that more than one workload uses."""

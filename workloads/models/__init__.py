@@ -1,0 +1,1 @@
+"""Parts and models that more than one workload uses."""
