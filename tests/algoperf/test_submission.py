@@ -1,0 +1,196 @@
+import textwrap
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+from algoperf import tuning
+from algoperf.data import BatchStream
+from algoperf.errors import TrainingComplete, UserError
+from algoperf.rulesets import Ruleset
+from algoperf.spec import Progress, TrainState
+from algoperf.submission import from_optax, load
+from algoperf.workload import WorkloadView, init_model
+from tests import tiny
+
+NOW = Progress(0, 0.0, 1.0, ())
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a submission outside the repository; returns its path."""
+
+    def write_(text: str, name: str = "mine.py"):
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    return write_
+
+
+def test_the_short_form(write):
+    path = write(
+        '''
+        """Plain gradient descent."""
+        import optax
+        from algoperf import from_optax
+        search_space = {"learning_rate": {"min": 0.1, "max": 1.0}}
+        submission = from_optax(lambda hp, workload: optax.sgd(hp.learning_rate))
+        '''
+    )
+    loaded = load(path)
+    assert loaded.name == "mine"
+    assert loaded.doc == "Plain gradient descent."
+    assert loaded.ruleset == Ruleset.EXTERNAL
+    assert len(loaded.sha256) == 64
+
+
+def test_the_long_form_with_every_function(write):
+    loaded = load(
+        write(
+            """
+            def init(workload, params, hyperparameters, key): return ()
+            def update(workload, train, batch, key, progress): return train
+            def batch_size(workload): return 8
+            def select_batch(workload, batches, train, key, progress): return next(batches)
+            def params_for_evaluation(workload, train, progress): return train.params, {}
+            """
+        )
+    )
+    assert loaded.ruleset == Ruleset.SELF_TUNING
+    assert loaded.algorithm.batch_size(None) == 8
+
+
+def test_a_short_form_may_choose_its_batch_size(write):
+    loaded = load(
+        write(
+            """
+            import optax
+            from algoperf import from_optax
+            submission = from_optax(lambda hp, workload: optax.sgd(0.1))
+            def batch_size(workload): return 16
+            """
+        )
+    )
+    assert loaded.algorithm.batch_size(None) == 16
+
+
+def test_a_file_named_submission_takes_its_folders_name(write, tmp_path):
+    (tmp_path / "lion").mkdir()
+    path = write("submission = 1", "lion/submission.py")
+    with pytest.raises(UserError, match="must be what `from_optax"):
+        load(path)
+    path.write_text("def init(a, b, c, d): ...\ndef update(a, b, c, d, e): ...")
+    assert load(path).name == "lion"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "defines no `init` and no `update`"),
+        ("def init(workload, params, hyperparameters, key): ...", "defines no `update`"),
+        (
+            "def init(workload): ...\ndef update(a, b): ...",
+            r"`init` must take \(workload, params, hyperparameters, key\), it is \(workload\)",
+        ),
+        ("init = 3\ndef update(a, b, c, d, e): ...", "`init` must take .* it is a int"),
+        ("submission = 7", "must be what `from_optax"),
+        ("import no_such_module", "fails when it is imported:.*no_such_module"),
+        ("1 / 0", r"(?s)line 1.*ZeroDivisionError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("def f(:", "SyntaxError"),
+        (
+            "search_space = {'lr': {'min': 2, 'max': 1}}\n"
+            "def init(a, b, c, d): ...\ndef update(a, b, c, d, e): ...",
+            "lr: min 2 is above max 1",
+        ),
+    ],
+)
+def test_a_faulty_submission_is_refused_with_its_fault(write, text, message):
+    with pytest.raises(UserError, match=f"(?s){message}"):
+        load(write(text))
+
+
+def test_all_faults_are_told_at_once(write):
+    with pytest.raises(UserError) as caught:
+        load(write("search_space = []\ndef init(): ...\ndef batch_size(a, b): ..."))
+    text = str(caught.value)
+    assert "`init` must take" in text
+    assert "`batch_size` must take" in text
+    assert "defines no `update`" in text
+    assert "list of points is empty" in text
+
+
+@pytest.mark.parametrize("name", ["adamx", "nadam", "mine.py", "no/such/file.py"])
+def test_a_submission_that_does_not_exist(name):
+    with pytest.raises(UserError, match="Unknown submission|There is no submission file"):
+        load(name)
+
+
+def test_a_near_name_is_suggested():
+    with pytest.raises(UserError, match="Did you mean 'nesterov'"):
+        load("nestrov")
+
+
+def trained(algorithm, point, steps: int = 3) -> TrainState:
+    view = WorkloadView(tiny.workload, 10.0)
+    params, model_state = init_model(tiny.workload, jax.random.key(0))
+    hyperparameters = tuning.hyperparameters(point) if point else None
+    state = algorithm.init(view, params, hyperparameters, jax.random.key(1))
+    train = TrainState(params, model_state, state)
+    batches: BatchStream = tiny.dataset.training(4, seed=0)
+    for step in range(steps):
+        train = algorithm.update(view, train, next(batches), jax.random.key(step), NOW)
+    return train
+
+
+def test_from_optax_is_the_gradient_step_written_out():
+    """One step of SGD by hand: params - rate * gradient of the mean loss."""
+    view = WorkloadView(tiny.workload, 10.0)
+    params, model_state = init_model(tiny.workload, jax.random.key(0))
+    batch = next(tiny.dataset.training(4, seed=0))
+    gradient = jax.grad(lambda p: view.loss(p, model_state, batch, jax.random.key(0))[0])(params)
+    by_hand = jax.tree.map(lambda p, g: p - 0.25 * g, params, gradient)
+    stepped = trained(from_optax(lambda hp, w: optax.sgd(hp.rate)), {"rate": 0.25}, steps=1)
+    for a, b in zip(jax.tree.leaves(by_hand), jax.tree.leaves(stepped.params), strict=True):
+        assert jnp.allclose(a, b, atol=1e-6)
+
+
+def test_points_that_differ_in_numbers_share_one_compilation():
+    traces = []
+
+    def transformation(hp, workload):
+        traces.append(hp)
+        return optax.adamw(hp.rate, b1=1 - hp.one_minus_beta1, nesterov=hp.nesterov)
+
+    algorithm = from_optax(transformation)
+    one = trained(algorithm, {"rate": 0.1, "one_minus_beta1": 0.1, "nesterov": True})
+    before = len(traces)
+    two = trained(algorithm, {"rate": 0.2, "one_minus_beta1": 0.2, "nesterov": True})
+    # A second point probes and starts anew; its step is not traced again (a view each: two).
+    assert len(traces) - before <= before
+    assert not jnp.allclose(*(jax.tree.leaves(t.params)[0] for t in (one, two)))
+
+
+def test_a_transformation_that_needs_python_numbers_gets_them():
+    seen = []
+
+    def transformation(hp, workload):
+        seen.append(int(hp.warmup * workload.step_hint))
+        return optax.sgd(hp.rate)
+
+    trained(from_optax(transformation), {"rate": 0.1, "warmup": 0.5})
+    assert set(seen) == {tiny.workload.step_hint // 2}
+
+
+def test_a_line_search_gets_the_loss():
+    trained(from_optax(lambda hp, w: optax.polyak_sgd(1.0)), None)
+    state = trained(from_optax(lambda hp, w: optax.lbfgs(0.1)), None)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+def test_from_optax_is_complete_after_its_steps():
+    algorithm = from_optax(lambda hp, w: optax.sgd(0.1), steps=lambda w: 0)
+    with pytest.raises(TrainingComplete):
+        trained(algorithm, None)
