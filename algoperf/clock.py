@@ -1,0 +1,110 @@
+"""The stopwatch: monotonic, blocks on the device, keeps its accounts apart.
+
+Exactly one account is open at any time, so the accounts add up to the whole by construction.
+"""
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, Protocol
+
+import jax
+
+RUN_AHEAD_S = 0.05
+"""How much work may be queued on the device before the clock waits for it. It bounds how far
+a trial can overrun its budget unnoticed, and lets the host prepare a step while the device
+works on the one before."""
+
+
+class Account(StrEnum):
+    """What time is spent on. The first three are submission time: what the rules count."""
+
+    DATA = "data"
+    UPDATE = "update"
+    PARAMS_FOR_EVALUATION = "params_for_evaluation"
+    EVALUATION = "evaluation"
+    LOGGING = "logging"
+    SETUP = "setup"
+    COMPILATION = "compilation"
+
+
+SUBMISSION = (Account.DATA, Account.UPDATE, Account.PARAMS_FOR_EVALUATION)
+
+
+class Meter(Protocol):
+    """Says how much of an interval was compilation."""
+
+    def take(self, since: float) -> float: ...
+
+
+class Clock:
+    """Accounts of one trial.
+
+    Args:
+        meter: Measures compilation; None if there is none to measure.
+        compile_counts: Whether compilation within submission time stays there.
+        now: A monotonic clock [s].
+    """
+
+    def __init__(
+        self,
+        meter: Meter | None = None,
+        *,
+        compile_counts: bool = False,
+        now: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._now = now
+        self._meter = meter
+        self._compile_counts = compile_counts
+        self._account = Account.SETUP
+        self._since = self._settled_at = self._started = now()
+        self._queued = 0
+        self._allowed = 1
+        self.compile_s = 0.0
+        self.accounts: dict[Account, float] = dict.fromkeys(Account, 0.0)
+
+    def enter(self, account: Account, after: Any = None) -> None:
+        """Closes the open account and opens `account`.
+
+        Args:
+            account: What time is spent on from now on.
+            after: Arrays that the open account has to pay for: the device is waited for.
+        """
+        if after is not None:
+            self._wait(after)
+        now = self._now()
+        spent = now - self._since
+        if self._meter is not None:
+            compiling = min(self._meter.take(self._since), spent)
+            self.compile_s += compiling
+            if not (self._compile_counts and self._account in SUBMISSION):
+                self.accounts[Account.COMPILATION] += compiling
+                spent -= compiling
+        self.accounts[self._account] += spent
+        self._since = now
+        self._account = account
+
+    def settle(self, outputs: Any) -> None:
+        """Waits for `outputs` of a step if more than `RUN_AHEAD_S` of work may be queued."""
+        self._queued += 1
+        if self._queued >= self._allowed:
+            steps, began = self._queued, self._settled_at
+            self._wait(outputs)
+            step_s = max(self._settled_at - began, 1e-9) / steps
+            # At most doubled, so that one odd measurement does not open the gate.
+            self._allowed = max(1, min(2 * steps, int(RUN_AHEAD_S / step_s)))
+
+    def _wait(self, outputs: Any) -> None:
+        jax.block_until_ready(outputs)
+        self._settled_at = self._now()
+        self._queued = 0
+
+    @property
+    def submission_s(self) -> float:
+        """Submission time up to the last change of account [s]."""
+        return sum(self.accounts[account] for account in SUBMISSION)
+
+    @property
+    def total_s(self) -> float:
+        """Time since the clock was made, up to the last change of account [s]."""
+        return self._since - self._started

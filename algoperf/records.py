@@ -1,0 +1,290 @@
+"""The results folder: the only module that knows its paths and files. No jax.
+
+    <results>/<submission>/study_<n>/<workload>_jax/trial_<k>/
+        eval_measurements.csv   a row an evaluation; MLCommons' columns, and ours
+        hparams.json            the hyperparameter point
+        meta_data_0.json        what MLCommons' tools read: workload, system, seed
+        manifest.json           everything else, so that a trial explains itself
+        submission.py           the source that was run
+        output.txt              what the submission printed
+        traceback.txt           if it failed
+
+A trial is written in the hidden folder `.trial_<k>.partial` and renamed when it has ended: a
+folder `trial_<k>` is a whole trial.
+"""
+
+import csv
+import fcntl
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from algoperf import machine
+from algoperf.errors import UserError
+from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.spec import Status
+from algoperf.tuning import Point
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+MEASUREMENTS = "eval_measurements.csv"
+HYPERPARAMETERS = "hparams.json"
+META_DATA = "meta_data_0.json"
+MANIFEST = "manifest.json"
+SOURCE = "submission.py"
+OUTPUT = "output.txt"
+TRACEBACK = "traceback.txt"
+FRAMEWORK = "jax"
+
+
+def trial_folder(results: Path, submission: str, study: int, workload: str, trial: int) -> Path:
+    """Where a finished trial lies."""
+    study_folder = results / submission / f"study_{study}"
+    return study_folder / f"{workload}_{FRAMEWORK}" / f"trial_{trial}"
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One training run, fully determined.
+
+    Attributes:
+        submission: Its name.
+        path: Its file.
+        sha256: Hash of the file.
+        workload: Name.
+        study: Number from 1.
+        trial: Number from 1 within its study.
+        seed: Root of all randomness.
+        point: Hyperparameters; None in self-tuning.
+        ruleset: External or self-tuning.
+        rules: Name of the rules.
+        fixed: Targets, budget and step hint for this trial.
+    """
+
+    submission: str
+    path: Path
+    sha256: str
+    workload: str
+    study: int
+    trial: int
+    seed: int
+    point: Point | None
+    ruleset: Ruleset
+    rules: str
+    fixed: WorkloadRules
+
+    @property
+    def label(self) -> str:
+        return f"{self.submission} on {self.workload}, study {self.study}, trial {self.trial}"
+
+    def folder(self, results: Path) -> Path:
+        """Where the finished trial lies."""
+        return trial_folder(results, self.submission, self.study, self.workload, self.trial)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a trial ended.
+
+    Attributes:
+        status: One of the five.
+        reason: One sentence.
+        steps: Updates done.
+    """
+
+    status: Status
+    reason: str
+    steps: int
+
+
+class CannotRecord(UserError):
+    """The results folder cannot be written; no fault of the submission's."""
+
+
+@contextmanager
+def _recording(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotRecord(
+            f"Cannot write {path}: {error.strerror or error}. Nothing that was recorded is lost; "
+            "mend it, or give another folder with --results, and run the same command again."
+        ) from error
+
+
+class TrialRecord:
+    """A trial's folder while it is written. All methods raise `CannotRecord`."""
+
+    def __init__(self, spec: TrialSpec, results: Path) -> None:
+        self.spec = spec
+        self.final = spec.folder(results)
+        self.folder = self.final.with_name(f".{self.final.name}.partial")
+        self._columns: list[str] | None = None
+
+    def begin(self) -> None:
+        """An empty folder with source and point; what an earlier attempt left is dropped."""
+        point = {} if self.spec.point is None else dict(self.spec.point)
+        with _recording(self.folder):
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+            self.folder.mkdir(parents=True)
+            shutil.copyfile(self.spec.path, self.folder / SOURCE)
+            _write_json(self.folder / HYPERPARAMETERS, point)
+
+    def append(self, row: Mapping[str, float | int]) -> None:
+        """Adds an evaluation; the columns are the first row's, in alphabetical order."""
+        path = self.folder / MEASUREMENTS
+        first = self._columns is None
+        self._columns = self._columns or sorted(row)
+        lines = [self._columns] if first else []
+        with _recording(path), path.open("a", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            # One write call for each row: a reader never sees half of one.
+            writer.writerows([*lines, [row[column] for column in self._columns]])
+
+    def fail(self, traceback: str) -> None:
+        """Keeps the traceback of what went wrong."""
+        with _recording(self.folder):
+            (self.folder / TRACEBACK).write_text(traceback)
+
+    def finish(self, ending: Ending, facts: Mapping[str, Any]) -> Path:
+        """Writes the manifest and makes the trial final.
+
+        Args:
+            ending: How it ended.
+            facts: What else is known: `machine`, `workload`, `clock`, ...
+        """
+        with _recording(self.folder):
+            _write_json(self.folder / META_DATA, _meta_data(self.spec, facts))
+            _write_json(self.folder / MANIFEST, _manifest(self.spec, ending, facts))
+            _sync(self.folder)
+            self.folder.rename(self.final)
+            _sync(self.final.parent)
+        return self.final
+
+
+def _manifest(spec: TrialSpec, ending: Ending, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "submission": {"name": spec.submission, "file": spec.path.name, "sha256": spec.sha256},
+        "workload": {
+            "name": spec.workload,
+            "fixed": asdict(spec.fixed),
+            **facts.get("workload", {}),
+        },
+        "rules": spec.rules,
+        "ruleset": spec.ruleset,
+        "study": spec.study,
+        "trial": spec.trial,
+        "seed": spec.seed,
+        "point": spec.point,
+        "ending": asdict(ending),
+        "versions": machine.versions(),
+        **{key: value for key, value in facts.items() if key != "workload"},
+    }
+
+
+def _meta_data(spec: TrialSpec, facts: Mapping[str, Any]) -> dict[str, Any]:
+    system = facts.get("machine", {})
+    return {
+        "workload.target_metric_name": spec.fixed.validation.metric,
+        "workload.validation_target_value": spec.fixed.validation.value,
+        "workload.test_target_value": spec.fixed.test.value,
+        "workload.max_allowed_runtime_sec": spec.fixed.budget_s,
+        "workload.step_hint": spec.fixed.step_hint,
+        "cpu_model_name": system.get("cpu"),
+        "cpu_count": system.get("cores"),
+        "os_platform": system.get("system"),
+        "python_version": machine.versions()["python"],
+        "rng_seed": spec.seed,
+    }
+
+
+def now() -> str:
+    """The time of day, for the record: ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _plain(value: Any) -> Any:
+    """`value` in strict JSON: a number that is not finite becomes null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with path.open("w") as file:
+        json.dump(_plain(value), file, indent=2, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def exclusive(results: Path) -> Iterator[None]:
+    """Holds the results folder: two runs on one folder would run trials twice.
+
+    The lock is the operating system's, so it ends with the process that holds it.
+
+    Raises:
+        UserError: If another process holds it.
+    """
+    with _recording(results):
+        results.mkdir(parents=True, exist_ok=True)
+        lock = (results / ".lock").open("a+")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"Another run is using {results}. Wait for it, or give another folder with "
+                "--results."
+            ) from None
+        yield
+
+
+def finished(results: Path, submission: str) -> Iterator[Path]:
+    """Folders of the submission's finished trials."""
+    yield from (results / submission).glob("study_*/*/trial_*")
+
+
+def read_manifest(trial: Path) -> dict[str, Any] | None:
+    """The trial's manifest; None if it is missing, unreadable or of another format."""
+    try:
+        manifest = json.loads((trial / MANIFEST).read_text())
+        return manifest if manifest["format"] == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def same_fixed(manifest: Mapping[str, Any], fixed: WorkloadRules) -> bool:
+    """Whether the recorded trial had these targets, this budget and this step hint."""
+    return manifest["workload"]["fixed"] == _plain(asdict(fixed))
+
+
+def read_measurements(trial: Path) -> "pd.DataFrame":
+    """The trial's evaluations, a row each."""
+    import pandas as pd  # a second of import that planning a run does not need
+
+    return pd.read_csv(trial / MEASUREMENTS)

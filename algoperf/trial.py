@@ -1,0 +1,325 @@
+"""One training run, start to end. The loop in `_train` is the rules page in code."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from algoperf import flops, machine, registry, sharding, tuning
+from algoperf.clock import Account, Clock, Meter
+from algoperf.data import BatchStream
+from algoperf.errors import TrainingComplete, UserError
+from algoperf.records import Ending, TrialRecord, TrialSpec, now
+from algoperf.spec import Evaluation, ModelState, Params, Progress, Split, Status, TrainState
+from algoperf.submission import Algorithm, load
+from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
+
+HEARTBEAT_S = 0.5
+
+EVALUATED = {
+    Split.TRAIN: Split.EVAL_TRAIN,
+    Split.VALIDATION: Split.VALIDATION,
+    Split.TEST: Split.TEST,
+}
+"""Name of the split in the records -> examples that are evaluated for it."""
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A sign of life, for whoever watches the trial.
+
+    Attributes:
+        step: Updates done.
+        time_s: Submission time [s].
+        value: Latest validation metric; NaN before the first evaluation.
+        started: Whether the first update has returned.
+    """
+
+    step: int
+    time_s: float
+    value: float
+    started: bool
+
+
+Report = Callable[[Beat], None]
+
+
+@dataclass
+class _Run:
+    """What a trial holds on to while it runs."""
+
+    workload: Workload
+    view: WorkloadView
+    algorithm: Algorithm
+    batches: BatchStream
+    batch_size: int
+    train: TrainState
+    keys: "Iterator[tuple[jax.Array, jax.Array]]"
+    clock: Clock
+    evaluate: Callable[[Params, ModelState, Split], dict[str, float]]
+    budget_s: float
+    flops_per_step: float
+    append: Callable[[dict[str, float | int]], None]
+    report: Report
+    step: int = 0
+    evaluations: tuple[Evaluation, ...] = ()
+    reported_at: float = -math.inf
+
+
+def run(
+    spec: TrialSpec,
+    record: TrialRecord,
+    report: Report,
+    *,
+    meter: Meter | None = None,
+    clock_now: Callable[[], float] = time.perf_counter,
+) -> tuple[Ending, dict[str, Any]]:
+    """Trains at one point with one seed, and writes every evaluation into `record`.
+
+    Args:
+        spec: What to run.
+        record: The trial's folder, begun.
+        report: Called about twice a second and after every evaluation.
+        meter: Measures compilation.
+        clock_now: A monotonic clock [s].
+
+    Returns:
+        How it ended, and facts for the manifest. Whatever the submission raises goes through.
+    """
+    started = now()
+    before = machine.calibrate()
+    workload = replace(registry.workload(spec.workload), **vars(spec.fixed))
+    clock = Clock(meter, compile_counts=workload.compile_counts, now=clock_now)
+    state = _prepare(spec, workload, clock, record.append, report)
+    ending = _train(state)
+    clock.enter(Account.LOGGING)
+    fingerprint = machine.fingerprint([device.device_kind for device in jax.devices()])
+    return ending, {
+        "started": started,
+        "ended": now(),
+        "workload": {
+            "suite": workload.suite,
+            "base": workload.base or workload.name,
+            "dataset": workload.dataset.name,
+            "dataset_sha256": workload.dataset.sha256,
+            "batch_size": state.batch_size,
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.train.params)),
+        },
+        "clock": {
+            "accounts": {str(name): seconds for name, seconds in clock.accounts.items()},
+            "submission_s": clock.submission_s,
+            "compile_s": clock.compile_s,
+            "total_s": clock.total_s,
+        },
+        "flops_per_step": state.flops_per_step,
+        "machine": fingerprint,
+        "machine_id": machine.fingerprint_id(fingerprint),
+        "calibration": {"before": before, "after": machine.calibrate()},
+    }
+
+
+def _prepare(
+    spec: TrialSpec,
+    workload: Workload,
+    clock: Clock,
+    append: Callable[[dict[str, float | int]], None],
+    report: Report,
+) -> _Run:
+    """Model, data, optimizer state: everything before the clock of the submission starts."""
+    model_key, data_key, init_key, step_key = jax.random.split(jax.random.key(spec.seed), 4)
+    algorithm = load(spec.path).algorithm
+    view = WorkloadView(workload, spec.fixed.budget_s)
+    batch_size = algorithm.batch_size(view)
+    check_batch_size(batch_size)
+    params, model_state = init_model(workload, model_key)
+    point = None if spec.point is None else tuning.hyperparameters(spec.point)
+    train = TrainState(params, model_state, algorithm.init(view, params, point, init_key))
+    data_seed = int(jax.random.randint(data_key, (), 0, np.iinfo(np.int32).max))
+    batches = workload.dataset.training(batch_size, data_seed)
+    return _Run(
+        workload=workload,
+        view=view,
+        algorithm=algorithm,
+        batches=batches,
+        batch_size=batch_size,
+        train=train,
+        keys=_step_keys(step_key),
+        clock=clock,
+        evaluate=Evaluator(workload),
+        budget_s=spec.fixed.budget_s,
+        flops_per_step=_flops(algorithm, view, train, workload, batch_size),
+        append=append,
+        report=report,
+    )
+
+
+def check_batch_size(batch_size: object) -> None:
+    """Refuses what cannot be a batch size here.
+
+    Raises:
+        UserError: If it is not a positive number that the number of devices divides.
+    """
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise UserError(f"`batch_size` returned {batch_size!r}; it must be a positive int.")
+    if not sharding.divides(batch_size):
+        raise UserError(
+            f"`batch_size` returned {batch_size}, which {jax.device_count()} devices cannot share "
+            f"evenly; {sharding.round_up(batch_size)} would do."
+        )
+
+
+def _train(run: _Run) -> Ending:
+    clock, target = run.clock, run.workload.validation
+    while True:
+        clock.enter(Account.DATA)
+        if clock.submission_s >= run.budget_s:
+            return _ending(run, Status.BUDGET_EXHAUSTED, f"{run.budget_s:g} s of training are used")
+        progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
+        select_key, update_key = next(run.keys)
+        batch = run.algorithm.select_batch(run.view, run.batches, run.train, select_key, progress)
+        clock.enter(Account.UPDATE)
+        try:
+            run.train = run.algorithm.update(run.view, run.train, batch, update_key, progress)
+        except TrainingComplete:
+            complete = True
+        else:
+            complete = False
+            run.step += 1
+            clock.settle(run.train)
+        if _due(run) if not complete else _stale(run):
+            evaluation = _evaluation(run)
+            if evaluation is None:
+                continue  # the budget ended while the parameters were prepared
+            value = evaluation.metrics[f"validation/{target.metric}"]
+            if target.met(value):
+                reason = f"validation {target.metric} is {value:.6g}"
+                return _ending(run, Status.TARGET_REACHED, reason)
+            if not _finite(run.train.params):
+                return _ending(run, Status.DIVERGED, "a parameter is no longer a finite number")
+        if complete:
+            return _ending(run, Status.FINISHED_EARLY, "the submission has nothing more to gain")
+        _heartbeat(run)
+
+
+def _ending(run: _Run, status: Status, reason: str) -> Ending:
+    return Ending(status, f"{reason} at step {run.step}", run.step)
+
+
+def _due(run: _Run) -> bool:
+    """Whether the workload is to be evaluated now: each so many steps, or so many seconds."""
+    if run.workload.eval_every_steps is not None:
+        return run.step % run.workload.eval_every_steps == 0
+    last = run.evaluations[-1].time_s if run.evaluations else 0.0
+    run.clock.enter(Account.UPDATE)
+    return run.clock.submission_s - last >= (run.workload.eval_every_s or math.inf)
+
+
+def _stale(run: _Run) -> bool:
+    """Whether there were updates since the last evaluation."""
+    return not run.evaluations or run.evaluations[-1].step < run.step
+
+
+def _evaluation(run: _Run) -> Evaluation | None:
+    """Evaluates all splits off the clock, and records it; None if the budget is over first."""
+    clock = run.clock
+    clock.enter(Account.PARAMS_FOR_EVALUATION, after=run.train)
+    progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
+    params, model_state = run.algorithm.params_for_evaluation(run.view, run.train, progress)
+    clock.enter(Account.EVALUATION, after=(params, model_state))
+    if clock.submission_s > run.budget_s:
+        return None
+    metrics = {
+        f"{name}/{metric}": value
+        for name, split in EVALUATED.items()
+        for metric, value in run.evaluate(params, model_state, split).items()
+    }
+    clock.enter(Account.LOGGING)
+    evaluation = Evaluation(run.step, clock.submission_s, metrics)
+    seen = {name: value for name, value in metrics.items() if not name.startswith("test/")}
+    run.evaluations = (*run.evaluations, replace(evaluation, metrics=seen))
+    run.append(_row(run, metrics))
+    _report(run)
+    return evaluation
+
+
+def _row(run: _Run, metrics: dict[str, float]) -> dict[str, float | int]:
+    """A line of `eval_measurements.csv`: MLCommons' columns, and ours."""
+    clock, sizes = run.clock, run.workload.dataset.sizes
+    return {
+        "accumulated_submission_time": clock.submission_s,
+        "accumulated_eval_time": clock.accounts[Account.EVALUATION],
+        "accumulated_logging_time": clock.accounts[Account.LOGGING],
+        "accumulated_data_time": clock.accounts[Account.DATA],
+        "accumulated_compile_time": clock.compile_s,
+        "total_duration": clock.total_s,
+        "score": clock.submission_s,
+        "global_step": run.step,
+        "examples": run.step * run.batch_size,
+        "flops": run.step * run.flops_per_step,
+        "preemption_count": 0,
+        **metrics,
+        "validation/num_examples": sizes[Split.VALIDATION],
+        "test/num_examples": sizes[Split.TEST],
+    }
+
+
+def _heartbeat(run: _Run) -> None:
+    if run.clock.total_s - run.reported_at >= HEARTBEAT_S or run.step == 1:
+        run.clock.enter(Account.LOGGING)
+        _report(run)
+
+
+def _report(run: _Run) -> None:
+    run.reported_at = run.clock.total_s
+    metric = f"validation/{run.workload.validation.metric}"
+    value = run.evaluations[-1].metrics[metric] if run.evaluations else math.nan
+    run.report(Beat(run.step, run.clock.submission_s, value, started=True))
+
+
+@jax.jit
+def _all_finite(params: Params) -> jax.Array:
+    return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]).all()
+
+
+def _finite(params: Params) -> bool:
+    return bool(_all_finite(params))
+
+
+_BLOCK = 64
+
+
+@partial(jax.jit, out_shardings=None)
+def _key_block(key: jax.Array, start: Any) -> tuple[jax.Array, ...]:
+    # A tuple, since taking an element of an array would be a dispatch for every step.
+    return tuple(jax.random.fold_in(key, start + offset) for offset in range(2 * _BLOCK))
+
+
+def _step_keys(key: jax.Array) -> Iterator[tuple[jax.Array, jax.Array]]:
+    """Two independent keys a step, the same for the same step whatever came before."""
+    start = 0
+    while True:
+        block = _key_block(key, start)
+        yield from zip(block[::2], block[1::2], strict=True)
+        start += 2 * _BLOCK
+
+
+def _flops(
+    algorithm: Algorithm, view: WorkloadView, train: TrainState, workload: Workload, batch_size: int
+) -> float:
+    """Operations of one update, which is traced for this; NaN where it cannot be traced."""
+    progress = Progress(0, 0.0, view.budget_s, ())
+    batch = workload.dataset.signature(batch_size)
+
+    def update(train: TrainState, batch: Any, key: jax.Array) -> TrainState:
+        return algorithm.update(view, train, batch, key, progress)
+
+    try:
+        return flops.count(update, train, batch, jax.random.key(0))
+    except Exception:  # noqa: BLE001 - other people's code: if it is broken, its first step tells
+        return math.nan

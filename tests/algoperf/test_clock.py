@@ -1,0 +1,152 @@
+import time
+
+import jax
+import jax.numpy as jnp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from algoperf.clock import RUN_AHEAD_S, SUBMISSION, Account, Clock
+from algoperf.compilation import CompileMeter
+
+
+class FakeTime:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def wait(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class FakeMeter:
+    def __init__(self) -> None:
+        self.compiled = 0.0
+
+    def take(self, since: float) -> float:
+        taken, self.compiled = self.compiled, 0.0
+        return taken
+
+
+def test_each_account_gets_its_own_time():
+    now = FakeTime()
+    clock = Clock(now=now)
+    for account, seconds in [
+        (Account.DATA, 1.0),
+        (Account.UPDATE, 2.0),
+        (Account.EVALUATION, 10.0),
+        (Account.UPDATE, 3.0),
+        (Account.PARAMS_FOR_EVALUATION, 0.5),
+        (Account.LOGGING, 4.0),
+    ]:
+        clock.enter(account)
+        now.wait(seconds)
+    clock.enter(Account.LOGGING)
+    assert clock.accounts[Account.UPDATE] == 5.0
+    assert clock.submission_s == 1.0 + 5.0 + 0.5
+    assert clock.total_s == 20.5
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(Account), st.floats(0, 1e4), st.floats(0, 1e4))),
+    st.booleans(),
+)
+def test_the_accounts_add_up_to_the_whole(entries, compile_counts):
+    now, meter = FakeTime(), FakeMeter()
+    clock = Clock(meter, compile_counts=compile_counts, now=now)
+    for account, seconds, compiling in entries:
+        clock.enter(account)
+        now.wait(seconds)
+        meter.compiled = compiling
+    clock.enter(Account.LOGGING)
+    assert sum(clock.accounts.values()) == pytest.approx(clock.total_s)
+    assert all(seconds >= 0 for seconds in clock.accounts.values())
+
+
+@pytest.mark.parametrize(("compile_counts", "submission_s"), [(False, 2.0), (True, 5.0)])
+def test_compilation_is_charged_as_the_suite_says(compile_counts, submission_s):
+    now, meter = FakeTime(), FakeMeter()
+    clock = Clock(meter, compile_counts=compile_counts, now=now)
+    clock.enter(Account.UPDATE)
+    now.wait(5.0)
+    meter.compiled = 3.0
+    clock.enter(Account.LOGGING)
+    assert clock.submission_s == submission_s
+    assert clock.compile_s == 3.0
+
+
+def test_the_clock_waits_for_the_device():
+    """Work that is only queued would be charged to whatever comes next."""
+    work = jax.jit(lambda x: jax.lax.fori_loop(0, 300, lambda _, y: y @ y / 1e3, x))
+    matrix = jnp.ones((400, 400))
+    jax.block_until_ready(work(matrix))
+    start = time.perf_counter()
+    jax.block_until_ready(work(matrix))
+    takes = time.perf_counter() - start
+    clock = Clock()
+    clock.enter(Account.UPDATE)
+    clock.enter(Account.EVALUATION, after=work(matrix))
+    assert clock.submission_s > takes / 3
+    assert clock.accounts[Account.EVALUATION] == 0.0
+
+
+def test_little_work_is_ever_queued(monkeypatch):
+    """With steps of 10 ms, the device is waited for at least every fifth step."""
+    now = FakeTime()
+    waits = []
+    queued = 0
+
+    def wait(_outputs):
+        nonlocal queued
+        now.wait(0.01 * queued)
+        waits.append(queued)
+        queued = 0
+
+    monkeypatch.setattr(jax, "block_until_ready", wait)
+    clock = Clock(now=now)
+    clock.enter(Account.UPDATE)
+    for _ in range(100):
+        queued += 1
+        clock.settle(None)
+    assert waits[0] == 1
+    assert 2 <= max(waits) <= RUN_AHEAD_S / 0.01
+    clock.enter(Account.LOGGING, after=())
+    assert sum(clock.accounts[a] for a in SUBMISSION) == pytest.approx(1.0)
+
+
+def test_nested_and_repeated_compilations_count_once():
+    now = FakeTime()
+    meter = CompileMeter(now=now)
+    event = "/jax/core/compile/some_duration"
+    # From 100: [101, 103] inside [100, 104], then [106, 107]; something else from 100 to 110.
+    now.seconds = 103.0
+    meter.on_event(event, 2.0)
+    now.seconds = 104.0
+    meter.on_event(event, 4.0)
+    now.seconds = 107.0
+    meter.on_event(event, 1.0)
+    now.seconds = 110.0
+    meter.on_event("/jax/other", 10.0)
+    assert meter.take(since=100.0) == 5.0
+    assert meter.take(since=100.0) == 0.0
+
+
+def test_only_the_open_interval_counts():
+    now = FakeTime()
+    meter = CompileMeter(now=now)
+    meter.on_event("/jax/core/compile/x", 4.0)  # from 96 to 100
+    assert meter.take(since=98.0) == 2.0
+
+
+def test_jax_reports_what_the_meter_measures():
+    meter = CompileMeter()
+    meter.listen()
+    start = time.perf_counter()
+    jax.block_until_ready(jax.jit(lambda x: jnp.sin(x) @ jnp.cos(x).T)(jnp.ones((7, 5))))
+    elapsed = time.perf_counter() - start
+    measured = meter.take(since=start)
+    assert 0.3 * elapsed < measured <= elapsed
