@@ -1,0 +1,245 @@
+"""The command line: one door that opens every room, when its verb is called.
+
+Every verb is one importable function. Exit status: 0 done, 2 the user's mistake (one message,
+no traceback), 1 a defect of ours (with its traceback), 130 stopped with Ctrl-C.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import app, logging
+from absl.flags import argparse_flags
+from rich.console import Console
+
+from algoperf import listing, registry, rulesets
+from algoperf.errors import UserError
+from algoperf.rulesets import Rules
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the `algoperf` command."""
+    logging.set_verbosity(logging.WARNING)
+    app.run(_dispatch, argv=list(argv or sys.argv), flags_parser=_parse)
+
+
+def _dispatch(arguments: argparse.Namespace) -> int:
+    options = {
+        name: value for name, value in vars(arguments).items() if name not in ("verb", "call")
+    }
+    try:
+        return arguments.call(**options) or 0
+    except UserError as error:
+        Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            "Stopped. What was recorded stays; the same command goes on from there."
+        )
+        return 130
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse_flags.ArgumentParser(
+        prog="algoperf",
+        description="Time-to-result of training algorithms, and how far to trust each number.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    verb = verbs.add_parser("list", help="what there is")
+    verb.add_argument("what", choices=listing.LISTS, nargs="?", default="workloads")
+    verb.add_argument("--json", action="store_true", help="for programs")
+    verb.set_defaults(call=list_)
+
+    verb = verbs.add_parser("check", help="is a submission valid? every fault at once")
+    verb.add_argument("submission", metavar="SUBMISSION", help="name or path")
+    _add_workloads(verb)
+    verb.set_defaults(call=check)
+
+    verb = verbs.add_parser("run", help="train what is missing")
+    verb.add_argument("submissions", nargs="+", metavar="SUBMISSION", help="name or path")
+    _add_workloads(verb)
+    verb.add_argument("--results", type=Path, metavar="DIR", help="default: results/SUITE")
+    verb.add_argument("--studies", type=int, metavar="N", help="fewer studies than the rules grant")
+    verb.add_argument("--plan", action="store_true", help="say what would be run, and stop")
+    verb.set_defaults(call=run)
+
+    verb = verbs.add_parser("score", help="the leaderboard of results folders or log trees")
+    verb.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    verb.add_argument("--rules", metavar="NAME", help="name or file; default: the results' own")
+    verb.add_argument(
+        "--time", choices=("seconds", "steps", "examples", "flops"), default="seconds",
+        help="what time is measured in (default: %(default)s)",
+    )  # fmt: skip
+    verb.add_argument("--reference", metavar="SUBMISSION", help="that speed-ups are over")
+    verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="report: csv, md, json, plots")
+    verb.set_defaults(call=score)
+
+    verb = verbs.add_parser("targets", help="how targets were set, and setting them anew")
+    verb.add_argument("suite", metavar="SUITE")
+    verb.add_argument(
+        "--set", action="store_true", dest="set_anew", help="run the protocol; takes long"
+    )
+    verb.add_argument("--workload", nargs="+", dest="workloads", metavar="NAME", help="only these")
+    verb.add_argument("--results", type=Path, metavar="DIR", help="default: results/SUITE-targets")
+    verb.set_defaults(call=targets)
+
+    verb = verbs.add_parser("doctor", help="what this machine is, and what is missing")
+    verb.set_defaults(call=doctor)
+    return parser.parse_args(argv[1:])
+
+
+def _add_workloads(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--suite", default="quick", help="which workloads (default: %(default)s)")
+    verb.add_argument(
+        "--workload", nargs="+", dest="workloads", metavar="NAME", help="these, not the suite's"
+    )
+    verb.add_argument("--rules", metavar="NAME", help="name or file; default: the suite's")
+
+
+def _workload_names(rules: Rules, asked: Sequence[str] | None) -> list[str]:
+    for name in asked or ():
+        if name not in rules.workloads:
+            raise registry.unknown("workload", name, rules.workloads, "algoperf list workloads")
+    return list(dict.fromkeys(asked or rules.base_workloads))
+
+
+def run(
+    submissions: Sequence[str],
+    *,
+    suite: str = "quick",
+    workloads: Sequence[str] | None = None,
+    rules: str | None = None,
+    results: Path | None = None,
+    studies: int | None = None,
+    plan: bool = False,
+) -> None:
+    """Trains what is missing of `submissions` x `workloads` in the results folder."""
+    from algoperf import study
+    from algoperf.console import Display
+
+    if studies is not None and studies < 1:
+        raise UserError(f"--studies is {studies}; it must be at least 1.")
+    fixed = rulesets.of_suite(suite, rules)
+    names = _workload_names(fixed, workloads)
+    folder = results or Path("results") / suite
+    console = Console()
+    todo = study.plan(submissions, names, fixed, folder, studies)
+    console.print(
+        f"{todo.total} trials under the rules {fixed.name!r}: {todo.done} recorded in {folder}, "
+        f"{len(todo.todo)} to run{f' (at most {todo.worst_case})' if todo.todo else ''}.",
+        soft_wrap=True,
+        highlight=False,
+    )
+    if plan or not todo.todo:
+        return
+    with Display(console, todo.done, todo.total) as display:
+        study.run(todo.todo, folder, display)
+    for spec in display.failed:
+        console.print(
+            f"Failed: {spec.label}. Its folder {spec.folder(folder)} says why; delete it to run "
+            "the trial again.",
+            style="red",
+            soft_wrap=True,
+        )
+
+
+def check(
+    submission: str,
+    *,
+    suite: str = "quick",
+    workloads: Sequence[str] | None = None,
+    rules: str | None = None,
+) -> None:
+    """Runs three steps on every workload; all faults in one error."""
+    fixed = rulesets.of_suite(suite, rules)
+    names = _workload_names(fixed, workloads or list(fixed.workloads))
+    console = Console()
+    from algoperf.check import check as faults_of
+
+    with console.status("loading") as status:
+        faults = faults_of(
+            submission, fixed, names, lambda name: status.update(f"three steps on {name}")
+        )
+    if faults:
+        raise UserError.of_many(f"{submission} is not ready to run:", faults)
+    console.print(
+        f"{submission} is valid: three steps on each of {', '.join(names)}.", highlight=False
+    )
+
+
+def score(
+    folders: Sequence[Path],
+    *,
+    rules: str | None = None,
+    time: str = "seconds",
+    reference: str | None = None,
+    json: Path | None = None,
+    out: Path | None = None,
+) -> None:
+    """Scores results folders or log trees; prints the leaderboard, writes what is asked for."""
+    from scoring.leaderboard import board, logs
+    from scoring.report import files, table
+
+    name = rules or _recorded_rules(logs.rules_named_in(folders))
+    found = board.score(folders, rulesets.load(name), time, reference)
+    console = Console()
+    table.terminal(found, console)
+    if json is not None:
+        files.write_json(found, json)
+    if out is not None:
+        written = files.write_report(found, out)
+        console.print(f"Report: {', '.join(map(str, written))}", soft_wrap=True, highlight=False)
+
+
+def _recorded_rules(names: set[str]) -> str:
+    if len(names) != 1:
+        raise UserError(
+            f"The results do not name one set of rules ({', '.join(sorted(names)) or 'none'}); "
+            f"choose with --rules: {', '.join(registry.rules_files())}."
+        )
+    return names.pop()
+
+
+def targets(
+    suite: str,
+    *,
+    set_anew: bool = False,
+    workloads: Sequence[str] | None = None,
+    results: Path | None = None,
+) -> None:
+    """Shows how the suite's targets were set, or sets them anew."""
+    rules = rulesets.of_suite(suite)
+    names = _workload_names(rules, workloads or list(rules.workloads))
+    console = Console()
+    from algoperf import targets as protocol
+
+    if set_anew:
+        from algoperf import study
+        from algoperf.console import Display
+
+        folder = results or Path("results") / f"{suite}-targets"
+
+        def runner(todo: Sequence[Any]) -> None:
+            with Display(console, 0, len(todo)) as display:
+                study.run(todo, folder, display)
+
+        protocol.set_targets(rules, names, folder, runner)
+    console.print(listing.targets(rules.name, names))
+
+
+def list_(what: str, *, json: bool = False) -> None:
+    """Prints workloads, submissions, suites or rules, for people or for programs."""
+    rows = listing.rows(what)
+    if json:
+        sys.stdout.write(listing.as_json(rows) + "\n")
+    else:
+        Console().print(listing.table(rows))
+
+
+def doctor() -> None:
+    """Prints what this machine is, how fast it is now, and what is missing."""
+    Console().print(listing.table(listing.machine_facts(), heading=False))

@@ -1,0 +1,103 @@
+"""What a person sees while trials run: a live line on a terminal, plain lines elsewhere."""
+
+import math
+import time
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from algoperf.records import Ending, TrialSpec
+from algoperf.spec import Status
+
+if TYPE_CHECKING:
+    from algoperf.trial import Beat
+
+_STYLE = {
+    Status.TARGET_REACHED: "green",
+    Status.FINISHED_EARLY: "yellow",
+    Status.BUDGET_EXHAUSTED: "yellow",
+    Status.DIVERGED: "red",
+    Status.FAILED: "red",
+}
+
+
+class Display:
+    """Shows a run: trials done and to go, the running one's step and metric, time left.
+
+    Use as a context manager, around `study.run`.
+    """
+
+    def __init__(self, console: Console, done: int, total: int) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=total, completed=done, left="")
+        self._done, self._total = done, total
+        self._began_run = self._began_trial = time.monotonic()
+        self._ran = 0
+        self.failed: list[TrialSpec] = []
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def began(self, spec: TrialSpec) -> None:
+        self._began_trial = time.monotonic()
+        self._progress.update(self._task, description=f"{spec.label}: starting")
+
+    def beat(self, spec: TrialSpec, beat: "Beat") -> None:
+        target = spec.fixed.validation
+        now = "" if math.isnan(beat.value) else f", {target.metric} {beat.value:.4g}"
+        aim = "" if math.isnan(target.value) else f" (target {target.value:.4g})"
+        text = f"{spec.label}: step {beat.step}{now}{aim}"
+        self._progress.update(self._task, description=text, left=self._left())
+
+    def ended(self, spec: TrialSpec, ending: Ending) -> None:
+        self._ran += 1
+        self._done += 1
+        if ending.status == Status.FAILED:
+            self.failed.append(spec)
+        took = time.monotonic() - self._began_trial
+        style = _STYLE[ending.status]
+        self._console.print(
+            f"[dim]{self._done:>{len(str(self._total))}}/{self._total}[/dim] {spec.label}: "
+            f"[{style}]{ending.status.replace('_', ' ')}[/{style}]",
+            f"[dim]({took:.1f} s)[/dim]",
+            soft_wrap=True,
+            highlight=False,
+        )
+        self._console.print(f"    {ending.reason}", style="dim", soft_wrap=True, markup=False)
+        self._progress.update(self._task, completed=self._done, left=self._left())
+
+    def _left(self) -> str:
+        if not self._ran:
+            return ""
+        each = (time.monotonic() - self._began_run) / self._ran
+        return f"about {_duration(each * (self._total - self._done))} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

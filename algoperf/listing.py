@@ -1,0 +1,151 @@
+"""What there is, as rows: for a table or as JSON. Imports jax only for what needs a model."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from algoperf import registry, rulesets
+
+Row = dict[str, Any]
+
+
+def rows(what: str) -> list[Row]:
+    """One row a workload, submission, suite or set of rules."""
+    return LISTS[what]()
+
+
+def _workloads() -> list[Row]:
+    from algoperf.workload import describe
+
+    return [describe(workload) for workload in registry.workloads().values()]
+
+
+def _submissions() -> list[Row]:
+    from algoperf.submission import load
+
+    loaded = [load(name) for name in registry.submission_names()]
+    return [{"name": s.name, "ruleset": str(s.ruleset), "description": s.doc} for s in loaded]
+
+
+def _suites() -> list[Row]:
+    return [
+        {
+            "name": suite,
+            "rules": names,
+            "workloads": list(rulesets.of_suite(suite).base_workloads),
+        }
+        for suite, names in rulesets.suites().items()
+    ]
+
+
+def _rules() -> list[Row]:
+    found = []
+    for name in registry.rules_files():
+        rules = rulesets.load(name)
+        tuning = {
+            str(ruleset): f"{t.studies} x {t.trials}, budget x {t.budget_factor:g}"
+            for ruleset, t in rules.tuning.items()
+        }
+        found.append(
+            {
+                "name": name,
+                "suite": rules.suite,
+                **tuning,
+                "workloads": len(rules.base_workloads),
+                "held_out": list(rules.held_out),
+                "tau_max": rules.tau_max,
+            }
+        )
+    return found
+
+
+LISTS: dict[str, Callable[[], list[Row]]] = {
+    "workloads": _workloads,
+    "submissions": _submissions,
+    "suites": _suites,
+    "rules": _rules,
+}
+
+
+def machine_facts() -> list[Row]:
+    """What this machine is, how fast it is now, and what is missing."""
+    import jax
+
+    from algoperf import machine
+
+    found = machine.fingerprint([device.device_kind for device in jax.devices()])
+    facts: Row = {"machine id": machine.fingerprint_id(found), **found, **machine.versions()}
+    facts |= machine.calibrate()
+    for workload in registry.workloads().values():
+        if gap := workload.dataset.missing():
+            facts[f"data of {workload.name}"] = gap
+    return [{"fact": name.replace("_", " "), "value": value} for name, value in facts.items()]
+
+
+def as_json(found: Sequence[Row]) -> str:
+    """The rows as a JSON list."""
+    return json.dumps(found, indent=2, allow_nan=False)
+
+
+def table(found: Sequence[Row], *, heading: bool = True) -> Table:
+    """The rows as a table for the terminal."""
+    shown = Table(show_header=heading)
+    for name in found[0]:
+        shown.add_column(name.replace("_", " "))
+    for row in found:
+        shown.add_row(*(Text(_cell(value)) for value in row.values()))
+    return shown
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def targets(rules: str, names: Sequence[str]) -> Group:
+    """How the targets of `rules` came about: a row a workload, with the runs behind each number."""
+    from algoperf import targets as setting
+
+    how = setting.protocol(rules)
+    provenance = setting.provenance(rules)
+    shown = Table(title=f"How the targets of {rules} were set")
+    for heading in ("workload", "runs", "best validation values"):
+        shown.add_column(heading)
+    for name in names:
+        if (found := provenance.get(name)) is None:
+            shown.add_row(name, "not set", "", end_section=True)
+            continue
+        for place, algorithm in enumerate(how.submissions):
+            runs = [run for run in found["search"] if run["submission"] == algorithm]
+            shown.add_row("" if place else name, f"search, {algorithm}", _values(runs))
+        best = found["repeats"][0]
+        point = ", ".join(f"{key} {_cell(value)}" for key, value in best["point"].items())
+        shown.add_row("", f"best again, {best['submission']}", _values(found["repeats"]))
+        shown.add_row("", "its point", point)
+        fixed = (
+            f"target {_cell(found['validation_target'])}, test target "
+            f"{_cell(found['test_target'])}, budget {found['budget_s']:g} s"
+        )
+        shown.add_row("", "so", Text(fixed, style="bold"), end_section=True)
+    note = (
+        f"Each algorithm is tried at {how.points} points, its schedule {how.horizon:g} x the step "
+        f"hint long; the best point is repeated over {how.seeds} seeds. The target is the median "
+        "of their best validation values; the test target is the worst test value among those "
+        f"that hit it. The budget is {how.budget_factor:g} x the time that the slowest algorithm "
+        "needs for the step hint."
+    )
+    return Group(shown, Text(note, style="dim"))
+
+
+def _values(runs: Sequence[Row]) -> str:
+    """Best validation values in order, as text; a dash where a run measured no number."""
+    values = sorted((v for run in runs if (v := run["best_validation"]) is not None), key=float)
+    missing = len(runs) - len(values)
+    return " ".join([*(f"{value:.4g}" for value in values), *["-"] * missing])

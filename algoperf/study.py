@@ -1,0 +1,202 @@
+"""What has to be run, what is there already, what is missing. No jax until something is."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from algoperf import records, registry, tuning
+from algoperf.errors import UserError
+from algoperf.records import Ending, TrialSpec
+from algoperf.rulesets import Rules, Ruleset, Tuning
+
+if TYPE_CHECKING:
+    from algoperf.trial import Beat
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials that a command asks for.
+
+    Attributes:
+        done: How many are recorded already.
+        todo: Those to run, in order.
+    """
+
+    done: int
+    todo: tuple[TrialSpec, ...]
+
+    @property
+    def total(self) -> int:
+        return self.done + len(self.todo)
+
+    @property
+    def worst_case(self) -> str:
+        """Submission time if every trial uses its budget, as text."""
+        seconds = sum(spec.fixed.budget_s for spec in self.todo)
+        if seconds < 5400:
+            return f"{seconds / 60:.0f} min of training"
+        return f"{seconds / 3600:.1f} h of training"
+
+
+def seed_of(rules_seed: int, study: int, workload: str, trial: int) -> int:
+    """The seed of a trial: the same for every submission, so that comparisons are paired."""
+    text = f"{rules_seed}/{study}/{workload}/{trial}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def plan(
+    submissions: Sequence[str],
+    workloads: Sequence[str],
+    rules: Rules,
+    results: Path,
+    studies: int | None = None,
+) -> Plan:
+    """What is missing of `submissions` x `workloads` under `rules`.
+
+    Studies come outermost and submissions innermost, so that what is there is balanced at any
+    moment, and a machine that drifts does so for all submissions alike.
+
+    Args:
+        submissions: Names or paths.
+        workloads: Names; all have rules.
+        rules: The rules.
+        results: The results folder; need not exist.
+        studies: How many studies, if fewer than the rules grant.
+
+    Raises:
+        UserError: Lists everything that stands in the way, for all submissions.
+    """
+    faults: list[str] = []
+    whole: list[list[TrialSpec]] = []
+    done = 0
+    for name in submissions:
+        try:
+            specs, there = _of_submission(name, workloads, rules, results, studies)
+        except UserError as error:
+            faults.append(str(error).replace("\n", "\n    "))
+        else:
+            whole.append(specs)
+            done += there
+    if len(faults) == 1:
+        raise UserError(faults[0].replace("\n    ", "\n"))
+    if faults:
+        raise UserError.of_many("Nothing was run:", faults)
+    todo = [spec for specs in whole for spec in specs]
+    order = {name: place for place, name in enumerate(workloads)}
+    todo.sort(key=lambda spec: (spec.study, order[spec.workload], spec.trial))
+    return Plan(done, tuple(todo))
+
+
+def _of_submission(
+    name_or_path: str, workloads: Sequence[str], rules: Rules, results: Path, studies: int | None
+) -> tuple[list[TrialSpec], int]:
+    """Missing trials of one submission, and the number of those recorded."""
+    path = registry.submission_path(name_or_path)
+    name, sha256 = registry.submission_name(path), registry.source_hash(path)
+    ruleset = _recorded_ruleset(results, name, sha256, rules)
+    if ruleset is not None:
+        places = _places(results, name, workloads, rules.tuning[ruleset], studies)
+        if all(folder.exists() for folder in places.values()):
+            return [], len(places)
+    from algoperf.submission import load  # imports jax, so only if there is something to run
+
+    space = load(path).search_space
+    ruleset = Ruleset.SELF_TUNING if space is None else Ruleset.EXTERNAL
+    granted = rules.tuning[ruleset]
+    points = None
+    if space is not None:
+        try:
+            points = tuning.draw(space, granted.studies * granted.trials, rules.seed)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+    places = _places(results, name, workloads, granted, studies)
+    todo = [
+        TrialSpec(
+            submission=name,
+            path=path,
+            sha256=sha256,
+            workload=workload,
+            study=study,
+            trial=trial,
+            seed=seed_of(rules.seed, study, workload, trial),
+            point=points[(study - 1) * granted.trials + trial - 1] if points else None,
+            ruleset=ruleset,
+            rules=rules.name,
+            fixed=rules.fixed(workload, ruleset),
+        )
+        for (study, workload, trial), folder in places.items()
+        if not folder.exists()
+    ]
+    return todo, len(places) - len(todo)
+
+
+def _places(
+    results: Path, name: str, workloads: Sequence[str], granted: Tuning, studies: int | None
+) -> dict[tuple[int, str, int], Path]:
+    """(study, workload, trial) to folder, of everything asked for."""
+    count = granted.studies if studies is None else min(studies, granted.studies)
+    return {
+        (study, workload, trial): records.trial_folder(results, name, study, workload, trial)
+        for study in range(1, count + 1)
+        for workload in workloads
+        for trial in range(1, granted.trials + 1)
+    }
+
+
+def _recorded_ruleset(results: Path, name: str, sha256: str, rules: Rules) -> Ruleset | None:
+    """The ruleset of the submission's recorded trials; None if there are none.
+
+    Raises:
+        UserError: If they are of another version of the file, or were run under other rules.
+    """
+    ruleset = None
+    for trial in records.finished(results, name):
+        manifest = records.read_manifest(trial)
+        if manifest is None:
+            raise UserError(
+                f"{trial} has no readable {records.MANIFEST}. Move it away to run the trial again."
+            )
+        cure = (
+            f"Results of the two do not mix: rename the submission, move {results / name} away, "
+            "or give another folder with --results."
+        )
+        if manifest["submission"]["sha256"] != sha256:
+            raise UserError(f"{trial} was run with another version of {name!r}. {cure}")
+        ruleset = Ruleset(manifest["ruleset"])
+        workload = manifest["workload"]["name"]
+        now = rules.workloads.get(workload)
+        if manifest["rules"] != rules.name or now is None:
+            raise UserError(f"{trial} was run under the rules {manifest['rules']!r}. {cure}")
+        if not records.same_fixed(manifest, rules.fixed(workload, ruleset)):
+            raise UserError(f"{trial} was run with other targets or another budget. {cure}")
+    return ruleset
+
+
+class Watcher(Protocol):
+    """Somebody who is told how a run goes on."""
+
+    def began(self, spec: TrialSpec) -> None: ...
+
+    def beat(self, spec: TrialSpec, beat: "Beat") -> None: ...
+
+    def ended(self, spec: TrialSpec, ending: Ending) -> None: ...
+
+
+def run(todo: Sequence[TrialSpec], results: Path, watcher: Watcher) -> None:
+    """Runs trials one after the other. May be stopped at any moment and called again.
+
+    Raises:
+        UserError: If the folder cannot be written, or another run is using it.
+        KeyboardInterrupt: After the running trial was ended; the recorded ones stay.
+    """
+    from algoperf.executors.local import LocalExecutor
+
+    with records.exclusive(results):
+        modules = {registry.workload_module(spec.workload) for spec in todo}
+        executor = LocalExecutor(results, sorted(filter(None, modules)))
+        for spec in todo:
+            watcher.began(spec)
+            ending = executor.run(spec, lambda beat, spec=spec: watcher.beat(spec, beat))
+            watcher.ended(spec, ending)

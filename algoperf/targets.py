@@ -1,0 +1,251 @@
+"""How a suite's targets are set: AlgoPerf's protocol (Dahl et al. 2023, arXiv:2306.07179), scaled.
+
+For each workload: several target-setting algorithms are each tried at a number of points, with
+a schedule of `horizon` times the step hint (a submission later gets the whole of it, as in
+AlgoPerf, whose target-setting runs use three quarters of the budget). The best point of all is
+repeated with new seeds. The validation target is the median over those runs of the best
+validation value; the test target is the worst test value, among the runs that hit it, at the
+evaluation that did. The budget is `budget_factor` times the time that the slowest algorithm
+needs for the step hint, in whole seconds.
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from algoperf import records, registry, tuning
+from algoperf.errors import UserError
+from algoperf.records import TrialSpec
+from algoperf.rulesets import Rules, Ruleset
+from algoperf.spec import Target
+from algoperf.study import seed_of
+from algoperf.submission import load
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How targets are set.
+
+    Attributes:
+        submissions: The target-setting algorithms.
+        points: Points tried with each.
+        seeds: Repetitions of the best.
+        horizon: Share of the step hint that a run takes.
+        budget_factor: Budget as a multiple of the slowest algorithm's time for the step hint.
+    """
+
+    submissions: tuple[str, ...]
+    points: int
+    seeds: int
+    horizon: float
+    budget_factor: float
+
+
+Runner = Callable[[Sequence[TrialSpec]], None]
+"""Runs what is missing of the trials."""
+
+
+def protocol(rules: str) -> Protocol:
+    """How the targets of these rules are set.
+
+    Raises:
+        UserError: If the rules do not say.
+    """
+    raw = _raw(rules).get("target_setting")
+    if raw is None:
+        raise UserError(f"The rules {rules!r} do not say how targets are set (`target_setting`).")
+    return Protocol(**{**raw, "submissions": tuple(raw["submissions"])})
+
+
+def provenance(rules: str) -> dict[str, Any]:
+    """Workload name to how its targets came about, as `set_targets` wrote it; {} if never set."""
+    path = _provenance_file(rules)
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def set_targets(
+    rules: Rules, workloads: Sequence[str], results: Path, run: Runner
+) -> dict[str, Any]:
+    """Sets the targets and budgets of `workloads` anew, in the rules' file.
+
+    Args:
+        rules: The rules whose targets are set.
+        workloads: Names.
+        results: Folder for the target-setting trials; what is there is not run again.
+        run: Runs what is missing.
+
+    Returns:
+        The provenance written beside the rules.
+    """
+    how = protocol(rules.name)
+    search = [
+        spec
+        for name in workloads
+        for submission in how.submissions
+        for spec in _search(rules, how, name, submission)
+    ]
+    run(_missing(search, results))
+    best = {name: _best([s for s in search if s.workload == name], results) for name in workloads}
+    repeats = [spec for name in workloads for spec in _repeats(rules, how, best[name])]
+    run(_missing(repeats, results))
+    found = {
+        name: _settle(
+            rules.workloads[name].validation,
+            rules.workloads[name].step_hint,
+            how,
+            [_outcome(s, results) for s in search if s.workload == name],
+            [_outcome(s, results) for s in repeats if s.workload == name],
+        )
+        for name in workloads
+    }
+    _write(rules.name, found)
+    return found
+
+
+def _search(rules: Rules, how: Protocol, workload: str, submission: str) -> list[TrialSpec]:
+    """One trial for each point of one target-setting algorithm."""
+    loaded = load(submission)
+    if loaded.search_space is None:
+        raise UserError(f"{submission} has no search space, so it cannot set targets.")
+    fixed = rules.workloads[workload]
+    untargeted = replace(
+        fixed,
+        validation=replace(fixed.validation, value=math.nan),
+        test=replace(fixed.test, value=math.nan),
+        budget_s=math.inf,
+        step_hint=round(how.horizon * fixed.step_hint),
+    )
+    return [
+        TrialSpec(
+            submission=loaded.name,
+            path=loaded.path,
+            sha256=loaded.sha256,
+            workload=workload,
+            study=1,
+            trial=number,
+            seed=seed_of(rules.seed, 1, workload, number),
+            point=point,
+            ruleset=Ruleset.EXTERNAL,
+            rules=f"{rules.name} target setting",
+            fixed=untargeted,
+        )
+        for number, point in enumerate(tuning.draw(loaded.search_space, how.points, rules.seed), 1)
+    ]
+
+
+def _repeats(rules: Rules, how: Protocol, best: TrialSpec) -> list[TrialSpec]:
+    """The best trial again, as study 2, with other seeds."""
+    return [
+        replace(best, study=2, trial=n, seed=seed_of(rules.seed, 2, best.workload, n))
+        for n in range(1, how.seeds + 1)
+    ]
+
+
+def _missing(specs: Sequence[TrialSpec], results: Path) -> list[TrialSpec]:
+    return [spec for spec in specs if not spec.folder(results).exists()]
+
+
+def _outcome(spec: TrialSpec, results: Path) -> dict[str, Any]:
+    """What one run came to: its best validation value, and the test value at that evaluation."""
+    target = spec.fixed.validation
+    rows = records.read_measurements(spec.folder(results))
+    outcome: dict[str, Any] = {
+        "submission": spec.submission,
+        "point": spec.point,
+        "seed": spec.seed,
+        "best_validation": None,
+    }
+    measured = rows[np.isfinite(rows[f"validation/{target.metric}"])]
+    if len(measured):
+        ordered = measured.sort_values(f"validation/{target.metric}", kind="stable")
+        row = ordered.iloc[-1 if target.higher_is_better else 0]
+        last = rows.iloc[-1]
+        outcome |= {
+            "best_validation": float(row[f"validation/{target.metric}"]),
+            "test": float(row[f"test/{target.metric}"]),
+            "step": int(row["global_step"]),
+            "step_s": float(last["accumulated_submission_time"] / last["global_step"]),
+        }
+    return outcome
+
+
+def _best(specs: Sequence[TrialSpec], results: Path) -> TrialSpec:
+    """The trial with the best validation value."""
+    target = specs[0].fixed.validation
+    best, best_value = None, math.nan
+    for spec in specs:
+        value = _outcome(spec, results)["best_validation"]
+        if value is not None and target.better(value, best_value):
+            best, best_value = spec, value
+    if best is None:
+        raise UserError(f"No target-setting run on {specs[0].workload} measured a finite value.")
+    return best
+
+
+def _settle(
+    target: Target,
+    step_hint: int,
+    how: Protocol,
+    search: list[dict[str, Any]],
+    repeats: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Target, test target and budget from the runs, with all of them as provenance.
+
+    Args:
+        target: Metric and direction; its value does not matter.
+        step_hint: Of the workload.
+        how: The protocol.
+        search: Outcomes of the search.
+        repeats: Outcomes of the best point's repetitions.
+    """
+    # A run that never measured a number counts as the worst.
+    worst = -math.inf if target.higher_is_better else math.inf
+    values = [worst if r["best_validation"] is None else r["best_validation"] for r in repeats]
+    value = statistics.median(values)
+    if not math.isfinite(value):
+        raise UserError("More than half of the repeated runs measured nothing; widen the search.")
+    hit = replace(target, value=value)
+    tests = [r["test"] for r, v in zip(repeats, values, strict=True) if hit.met(v)]
+    step_s = max(
+        statistics.median(
+            [r["step_s"] for r in search if r["submission"] == name and "step_s" in r]
+        )
+        for name in how.submissions
+    )
+    return {
+        "validation_target": value,
+        "test_target": min(tests) if target.higher_is_better else max(tests),
+        "budget_s": float(math.ceil(how.budget_factor * step_s * step_hint)),
+        "repeats": repeats,
+        "search": search,
+    }
+
+
+def _write(rules: str, found: dict[str, Any]) -> None:
+    """Puts the numbers into the rules' file and their provenance beside it."""
+    raw = _raw(rules)
+    for name, numbers in found.items():
+        fixed = ("validation_target", "test_target", "budget_s")
+        raw["workloads"][name] |= {key: numbers[key] for key in fixed}
+    path = _provenance_file(rules)
+    path.parent.mkdir(exist_ok=True)
+    _dump(path, {**provenance(rules), **found})
+    _dump(registry.rules_files()[rules], raw)
+
+
+def _raw(rules: str) -> dict[str, Any]:
+    return json.loads(registry.rules_files()[rules].read_text())
+
+
+def _provenance_file(rules: str) -> Path:
+    return registry.rules_files()[rules].parent / "provenance" / f"{rules}.json"
+
+
+def _dump(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")

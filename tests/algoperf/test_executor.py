@@ -1,0 +1,211 @@
+"""Real trials in real processes: what a submission does wrong stays in its own trial."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from algoperf import records, rulesets, study
+from algoperf.executors import local
+from algoperf.executors.local import LocalExecutor
+from algoperf.spec import Status
+
+GOOD = """
+    import optax
+    from algoperf import from_optax
+    submission = from_optax(lambda hp, workload: optax.sgd(0.1))
+"""
+
+LONG = """
+    import os, signal, subprocess, sys, time, jax
+    def init(workload, params, hyperparameters, key): return ()
+    def update(workload, train, batch, key, progress):
+        if progress.step == 3:
+            {fault}
+        return train
+"""
+
+
+def spec_of(text: str, rules: Path, folder: Path, name: str = "mine"):
+    source = folder / f"{name}.py"
+    source.write_text(textwrap.dedent(text))
+    plan = study.plan(
+        [str(source)], ["digits_autoencoder"], rulesets.load(rules), folder / "results", studies=1
+    )
+    return plan.todo[0]
+
+
+@pytest.fixture
+def run(tmp_path, easy_rules):
+    executor = LocalExecutor(tmp_path / "results", ["workloads.digits_autoencoder"])
+
+    def run_(text: str):
+        spec = spec_of(text, easy_rules, tmp_path)
+        beats = []
+        ending = executor.run(spec, beats.append)
+        folder = spec.folder(tmp_path / "results")
+        manifest = json.loads((folder / "manifest.json").read_text())
+        assert manifest["ending"]["status"] == ending.status
+        return ending, folder, manifest, beats
+
+    return run_
+
+
+def test_a_good_trial_is_recorded_with_all_that_it_rests_on(run):
+    ending, folder, manifest, beats = run(GOOD)
+    assert ending.status == Status.TARGET_REACHED
+    assert beats[-1].step == 50
+    rows = records.read_measurements(folder)
+    assert rows["global_step"].tolist() == [50]
+    assert manifest["machine"]["cores"] >= 1
+    assert manifest["machine_id"]
+    assert set(manifest["calibration"]) == {"before", "after"}
+    assert manifest["workload"]["parameters"] == 402_782
+    assert manifest["clock"]["compile_s"] > 0.05
+    # Compilation takes seconds, fifty steps of this model do not.
+    assert manifest["clock"]["submission_s"] < manifest["clock"]["total_s"]
+    accounts = manifest["clock"]["accounts"]
+    assert sum(accounts.values()) == pytest.approx(manifest["clock"]["total_s"], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("raise ValueError('no gradient today')", "ValueError: no gradient today"),
+        ("sys.exit(0)", "the submission called sys.exit"),
+        ("os._exit(7)", "ended with exit status 7"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "ended by SIGKILL, perhaps for lack of memory"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "ended by SIGSEGV"),
+        ("return jax.tree.map(lambda x: x, train.params)", ""),
+    ],
+)
+def test_a_bad_submission_fails_alone_and_says_why(run, fault, reason):
+    ending, folder, _, _ = run(LONG.format(fault=fault))
+    assert ending.status == Status.FAILED
+    assert reason in ending.reason
+    assert (folder / "submission.py").exists()
+    if reason.startswith("ValueError"):
+        assert "no gradient today" in (folder / "traceback.txt").read_text()
+
+
+def test_a_submission_that_fails_in_init_or_at_import(run):
+    ending, folder, _, _ = run(
+        """
+        def init(workload, params, hyperparameters, key): raise KeyError("missing")
+        def update(workload, train, batch, key, progress): return train
+        """
+    )
+    assert ending.status == Status.FAILED
+    assert "KeyError" in ending.reason
+    assert "line 2" in (folder / "traceback.txt").read_text()
+
+
+def test_nan_parameters_are_recorded_as_diverged(run, easy_rules):
+    raw = json.loads(easy_rules.read_text())
+    raw["workloads"]["digits_autoencoder"]["validation_target"] = 0.0
+    easy_rules.write_text(json.dumps(raw))
+    nan = "jax.tree.map(lambda x: x * float('nan'), train.params)"
+    ending, folder, _, _ = run(LONG.format(fault=f"return train._replace(params={nan})"))
+    assert ending.status == Status.DIVERGED
+    assert records.read_measurements(folder)["validation/mse"].isna().all()
+
+
+def test_a_submission_that_never_returns_is_ended(run, monkeypatch):
+    monkeypatch.setattr(local, "SILENCE_LIMIT_S", -27.0)  # with the budget of 30 s: 3 s
+    started = time.monotonic()
+    ending, _, _, _ = run(LONG.format(fault="time.sleep(10_000)"))
+    assert ending.status == Status.FAILED
+    assert "no step returned within 3 s" in ending.reason
+    assert time.monotonic() - started < 60
+
+
+def test_what_a_submission_prints_goes_into_its_folder(run, capfd):
+    text = LONG.format(fault="print('hello'); os.system('echo from a child')")
+    ending, folder, _, _ = run(text)
+    assert ending.status == Status.TARGET_REACHED
+    assert set((folder / "output.txt").read_text().split("\n")) >= {"from a child", "hello"}
+    assert "hello" not in capfd.readouterr().out
+
+
+def test_children_that_a_submission_leaves_behind_are_ended(run):
+    fault = "open('pid', 'w').write(str(subprocess.Popen(['sleep', '1000']).pid))"
+    ending, *_ = run(LONG.format(fault=fault))
+    assert ending.status == Status.TARGET_REACHED
+    pid_file = Path("pid")
+    pid = int(pid_file.read_text())
+    pid_file.unlink()
+    time.sleep(0.2)
+    stat = Path(f"/proc/{pid}/stat")
+    assert not stat.exists() or stat.read_text().split()[2] == "Z"
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from algoperf import cli
+if __name__ == "__main__":
+    cli.run([sys.argv[1]], workloads=["digits_autoencoder"], rules=sys.argv[2],
+            results=Path(sys.argv[3]))
+"""
+
+
+def test_a_killed_run_loses_nothing_and_runs_nothing_twice(tmp_path, easy_rules):
+    """SIGKILL in the second trial: it is run again from its start, the first is left alone."""
+    raw = json.loads(easy_rules.read_text())
+    raw["tuning"]["self_tuning"]["studies"] = 3
+    easy_rules.write_text(json.dumps(raw))
+    source, results = tmp_path / "mine.py", tmp_path / "results"
+    # Slow enough to be met in the middle of a trial.
+    source.write_text(textwrap.dedent(LONG.format(fault="time.sleep(4)")))
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(source), str(easy_rules), str(results)]
+
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    first = results / "mine" / "study_1" / "digits_autoencoder_jax" / "trial_1"
+    second = results / "mine" / "study_2" / "digits_autoencoder_jax"
+    deadline = time.monotonic() + 120
+    while not (first.exists() and (second / ".trial_1.partial").exists()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = (first / "manifest.json").read_bytes()
+    time.sleep(1.0)
+    assert not (second / "trial_1").exists(), "the trial outlived the run that started it"
+
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert (first / "manifest.json").read_bytes() == before
+    assert len(list(results.glob("*/study_*/*/trial_*"))) == 3
+    assert list(results.glob("*/study_*/*/.*")) == []
+
+
+def test_ctrl_c_keeps_what_is_recorded(tmp_path, easy_rules):
+    source, results = tmp_path / "mine.py", tmp_path / "results"
+    source.write_text(textwrap.dedent(LONG.format(fault="time.sleep(60)")))
+    process = subprocess.Popen(
+        [
+            Path(sys.executable).parent / "algoperf", "run", source, "--rules", easy_rules,
+            "--results", results, "--workload", "digits_autoencoder",
+        ],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    partial = results / "mine" / "study_1" / "digits_autoencoder_jax" / ".trial_1.partial"
+    deadline = time.monotonic() + 60
+    while not partial.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in errors
+    assert "Traceback" not in errors

@@ -1,0 +1,161 @@
+"""What is run, and what is not run again: planning reads the results folder and nothing else."""
+
+import subprocess
+import sys
+
+import pytest
+
+from algoperf import records, rulesets, study
+from algoperf.errors import UserError
+from algoperf.records import Ending, TrialRecord
+from algoperf.spec import Status
+
+WORKLOADS = ["digits_autoencoder", "digits_vit"]
+
+
+@pytest.fixture
+def rules():
+    return rulesets.load("quick")
+
+
+@pytest.fixture
+def mine(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "search_space = {'rate': {'min': 0.1, 'max': 1.0}}\n"
+        "def init(workload, params, hyperparameters, key): ...\n"
+        "def update(workload, train, batch, key, progress): ...\n"
+    )
+    return path
+
+
+@pytest.fixture
+def self_tuning(tmp_path):
+    path = tmp_path / "untuned.py"
+    path.write_text("def init(a, b, c, d): ...\ndef update(a, b, c, d, e): ...\n")
+    return path
+
+
+def finish(spec, results, status=Status.FINISHED_EARLY):
+    record = TrialRecord(spec, results)
+    record.begin()
+    record.finish(Ending(status, "for the test", 1), {})
+
+
+def plan(submissions, rules, results, **options):
+    return study.plan([str(s) for s in submissions], WORKLOADS, rules, results, **options)
+
+
+def test_an_empty_folder_needs_everything(mine, self_tuning, rules, tmp_path):
+    todo = plan([mine, self_tuning], rules, tmp_path / "r").todo
+    # External: 2 studies x 2 trials, self-tuning: 2 x 1, on two workloads.
+    assert len(todo) == 2 * (4 + 2)
+    external = [s for s in todo if s.submission == "mine"]
+    assert {(s.study, s.trial) for s in external} == {(1, 1), (1, 2), (2, 1), (2, 2)}
+    assert all(s.point is None for s in todo if s.submission == "untuned")
+
+
+def test_every_trial_has_its_own_point_the_same_on_all_workloads(mine, rules, tmp_path):
+    todo = plan([mine], rules, tmp_path).todo
+    by_workload = [[s.point for s in todo if s.workload == name] for name in WORKLOADS]
+    assert by_workload[0] == by_workload[1]
+    assert len({point["rate"] for point in by_workload[0]}) == 4
+
+
+def test_points_do_not_depend_on_what_is_missing(mine, rules, tmp_path):
+    whole = {s.folder(tmp_path): s for s in plan([mine], rules, tmp_path).todo}
+    for spec in list(whole.values())[::2]:
+        finish(spec, tmp_path)
+    rest = plan([mine], rules, tmp_path)
+    assert rest.done == 4
+    assert rest.todo == tuple(list(whole.values())[1::2])
+
+
+def test_seeds_are_the_same_for_every_submission_and_differ_otherwise(mine, rules, tmp_path):
+    todo = plan([mine, "adamw"], rules, tmp_path).todo
+    seeds = {}
+    for spec in todo:
+        seeds.setdefault((spec.study, spec.workload, spec.trial), set()).add(spec.seed)
+    assert all(len(same) == 1 for same in seeds.values())
+    assert len(set.union(*seeds.values())) == len(seeds)
+
+
+def test_self_tuning_gets_its_larger_budget(mine, self_tuning, rules, tmp_path):
+    todo = plan([mine, self_tuning], rules, tmp_path).todo
+    budget = {(s.submission, s.workload): s.fixed.budget_s for s in todo}
+    for name in WORKLOADS:
+        assert budget["mine", name] == rules.workloads[name].budget_s
+        assert budget["untuned", name] == 1.5 * rules.workloads[name].budget_s
+
+
+def test_a_deleted_trial_is_the_one_that_is_run(mine, rules, tmp_path):
+    import shutil
+
+    todo = plan([mine], rules, tmp_path).todo
+    for spec in todo:
+        finish(spec, tmp_path)
+    assert plan([mine], rules, tmp_path).todo == ()
+    shutil.rmtree(todo[5].folder(tmp_path))
+    assert plan([mine], rules, tmp_path).todo == (todo[5],)
+
+
+def test_a_failed_trial_is_a_result_and_not_run_again(mine, rules, tmp_path):
+    for spec in plan([mine], rules, tmp_path).todo:
+        finish(spec, tmp_path, Status.FAILED)
+    assert plan([mine], rules, tmp_path).todo == ()
+
+
+def test_fewer_studies(mine, rules, tmp_path):
+    assert {s.study for s in plan([mine], rules, tmp_path, studies=1).todo} == {1}
+
+
+def test_results_of_another_version_do_not_mix(mine, rules, tmp_path):
+    finish(plan([mine], rules, tmp_path).todo[0], tmp_path)
+    mine.write_text(mine.read_text() + "# edited\n")
+    with pytest.raises(UserError, match="another version of 'mine'.*rename.*--results"):
+        plan([mine], rules, tmp_path)
+
+
+def test_results_under_other_rules_do_not_mix(mine, rules, easy_rules, tmp_path):
+    results = tmp_path / "r"
+    finish(plan([mine], rulesets.load(easy_rules), results).todo[0], results)
+    with pytest.raises(UserError, match="under the rules 'easy'"):
+        plan([mine], rules, results)
+
+
+def test_an_unreadable_manifest_is_told(mine, rules, tmp_path):
+    spec = plan([mine], rules, tmp_path).todo[0]
+    finish(spec, tmp_path)
+    (spec.folder(tmp_path) / records.MANIFEST).write_text('{"format": 1, "subm')
+    with pytest.raises(UserError, match="no readable manifest.json. Move it away"):
+        plan([mine], rules, tmp_path)
+
+
+def test_all_faults_of_all_submissions_are_told_at_once(tmp_path, rules):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text("x =")
+    with pytest.raises(UserError) as caught:
+        plan([tmp_path / "one.py", tmp_path / "two.py", "adamx"], rules, tmp_path / "r")
+    assert all(word in str(caught.value) for word in ("one.py", "two.py", "adamx"))
+
+
+def test_only_one_run_at_a_time(tmp_path):
+    again = records.exclusive(tmp_path)
+    with records.exclusive(tmp_path), pytest.raises(UserError, match="Another run is using"), again:
+        pass
+    with records.exclusive(tmp_path):  # free again
+        pass
+
+
+def test_planning_a_complete_study_imports_no_jax(mine, rules, tmp_path):
+    for spec in plan([mine], rules, tmp_path).todo:
+        finish(spec, tmp_path)
+    script = f"""
+import sys
+from pathlib import Path
+from algoperf import rulesets, study
+plan = study.plan([{str(mine)!r}], {WORKLOADS!r}, rulesets.load("quick"), Path({str(tmp_path)!r}))
+assert plan.todo == () and plan.done == 8
+assert "jax" not in sys.modules, "jax was imported"
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
