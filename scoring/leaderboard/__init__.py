@@ -1,0 +1,1 @@
+"""Logs to time-to-result, to performance profiles, to scores with their uncertainty."""

@@ -1,0 +1,227 @@
+"""Log trees to one row a trial. Whatever is wrong with a log becomes a row among the problems.
+
+Reads our results folders and MLCommons' trees alike, at any depth below the folders given:
+`<submission>/study_<n>/<workload>_<framework>/trial_<k>/eval_measurements.csv`.
+"""
+
+import csv
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from algoperf import records
+from algoperf.errors import UserError
+from algoperf.records import MANIFEST, MEASUREMENTS
+from algoperf.rulesets import Rules, Ruleset, WorkloadRules
+
+AXES = {
+    "seconds": "accumulated_submission_time",
+    "steps": "global_step",
+    "examples": "examples",
+    "flops": "flops",
+}
+"""What time can be measured in, and the column that holds it."""
+
+_PLACE = re.compile(
+    r"(?P<submission>[^/]+)/study_(?P<study>\d+)/(?P<workload>[^/]+)_(?P<framework>jax|pytorch)"
+    r"/trial_(?P<trial>\d+)$"
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with the logs.
+
+    Attributes:
+        path: Where.
+        problem: What.
+        action: What was done about it.
+    """
+
+    path: str
+    problem: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Logs:
+    """What the logs say.
+
+    Attributes:
+        trials: One row a trial: `submission`, `study`, `workload`, `framework`, `trial`, `path`,
+            `ruleset`, `status` (how it ended, "" if not recorded), `machine`, `reached`, and
+            `time`: when the validation target was first met, on the chosen axis, inf if never.
+        problems: What was found wrong on the way.
+    """
+
+    trials: pd.DataFrame
+    problems: list[Problem]
+
+
+def find_trials(folders: Sequence[Path]) -> dict[Path, re.Match[str]]:
+    """Every folder that is a trial by its place in the tree, sorted.
+
+    Raises:
+        UserError: If a folder does not exist, or there is no trial below any.
+    """
+    found: dict[Path, re.Match[str]] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"There is no results folder {str(folder)!r}.")
+        for place, names, _ in os.walk(folder.resolve()):
+            names[:] = [name for name in names if not name.startswith(".")]
+            if match := _PLACE.search(Path(place).as_posix()):
+                found[Path(place)] = match
+                names.clear()
+    if not found:
+        places = ", ".join(str(folder) for folder in folders)
+        raise UserError(
+            f"There is no trial in {places}. A trial lies at "
+            "<submission>/study_<n>/<workload>_<jax or pytorch>/trial_<k>/. "
+            "'algoperf run SUBMISSION' makes some."
+        )
+    return dict(sorted(found.items()))
+
+
+def rules_named_in(folders: Sequence[Path]) -> set[str]:
+    """Names of the rules under which the trials were run, as far as they are recorded."""
+    return {m["rules"] for trial in find_trials(folders) if (m := records.read_manifest(trial))}
+
+
+def read(folders: Sequence[Path], rules: Rules, axis: str = "seconds") -> Logs:
+    """All trials below `folders`, under `rules`.
+
+    Args:
+        folders: Results folders or log trees.
+        rules: Targets, budgets, and how many studies and trials there should be.
+        axis: What time is measured in: a key of `AXES`.
+    """
+    problems: list[Problem] = []
+    rows = []
+    for path, match in find_trials(folders).items():
+        workload = match["workload"]
+        if workload not in rules.workloads:
+            problems.append(
+                Problem(str(path), f"the rules have no workload {workload!r}", "left out")
+            )
+            continue
+        rows.append(_trial(path, match, rules, AXES[axis], problems))
+    trials = pd.DataFrame(rows, columns=_COLUMNS)
+    if trials.empty:
+        raise UserError(f"No trial is on a workload of the rules {rules.name!r}.")
+    problems += _gaps(trials, rules)
+    return Logs(trials, problems)
+
+
+_COLUMNS = [
+    "submission", "study", "workload", "framework", "trial", "path", "ruleset", "status", "machine",
+    "reached", "time",
+]  # fmt: skip
+
+
+def _trial(
+    path: Path, match: re.Match[str], rules: Rules, column: str, problems: list[Problem]
+) -> dict[str, Any]:
+    manifest = records.read_manifest(path)
+    if manifest is None and (path / MANIFEST).exists():
+        problems.append(Problem(str(path / MANIFEST), "is not a readable manifest", "done without"))
+    ruleset = Ruleset.EXTERNAL if manifest is None else Ruleset(manifest["ruleset"])
+    fixed = rules.fixed(match["workload"], ruleset)
+    if manifest is not None and not records.same_fixed(manifest, fixed):
+        what = "was run with other targets or another budget"
+        problems.append(Problem(str(path), what, f"scored by those of {rules.name!r}"))
+    status = "" if manifest is None else manifest["ending"]["status"]
+    time = _time_to_target(path, fixed, column, status, problems)
+    return {
+        "submission": match["submission"],
+        "study": int(match["study"]),
+        "workload": match["workload"],
+        "framework": match["framework"],
+        "trial": int(match["trial"]),
+        "path": str(path),
+        "ruleset": ruleset,
+        "status": status,
+        "machine": "" if manifest is None else manifest.get("machine_id", ""),
+        "reached": math.isfinite(time),
+        "time": time,
+    }
+
+
+def _time_to_target(
+    path: Path, fixed: WorkloadRules, column: str, status: str, problems: list[Problem]
+) -> float:
+    """Where on the axis the trial first meets the validation target; inf if it never does."""
+    metric = f"validation/{fixed.validation.metric}"
+    file = path / MEASUREMENTS
+    if not file.exists() or file.stat().st_size == 0:
+        # A trial that failed before its first evaluation has no measurements by right.
+        if not status:
+            problems.append(Problem(str(file), "is missing or empty", "counted as not reached"))
+        return math.inf
+    late = 0
+    for row in _rows(file, (metric, AXES["seconds"], column), problems):
+        if fixed.validation.met(row[metric]):
+            if row[AXES["seconds"]] <= fixed.budget_s:
+                return row[column]
+            late += 1
+    if late:
+        what = f"the target is met only past the budget of {fixed.budget_s:g} s"
+        problems.append(Problem(str(file), what, "counted as not reached"))
+    return math.inf
+
+
+def _rows(
+    file: Path, columns: tuple[str, ...], problems: list[Problem]
+) -> Iterator[Mapping[str, float]]:
+    """The evaluations of a trial as numbers; rows that are not are reported and left out."""
+    with file.open(newline="") as lines:
+        reader = csv.reader(lines)
+        header = next(reader, [])
+        if absent := sorted({name for name in columns if name not in header}):
+            what = f"has no column {', '.join(absent)}"
+            problems.append(Problem(str(file), what, "counted as not reached"))
+            return
+        places = {name: header.index(name) for name in columns}
+        for number, cells in enumerate(reader, 2):
+            try:
+                row = {name: float(cells[place]) for name, place in places.items()}
+            except (ValueError, IndexError):
+                what = f"line {number} is not an evaluation"
+                problems.append(Problem(str(file), what, "left the line out"))
+                continue
+            if len(cells) != len(header):
+                what = f"line {number} has {len(cells)} of {len(header)} cells"
+                problems.append(Problem(str(file), what, "left the line out"))
+                continue
+            yield row
+
+
+def _gaps(trials: pd.DataFrame, rules: Rules) -> list[Problem]:
+    """What the rules ask for and the logs do not hold."""
+    problems = []
+    scored = [*rules.base_workloads, *rules.held_out]
+    for submission, own in trials.groupby("submission"):
+        granted = rules.tuning[Ruleset(own["ruleset"].iloc[0])]
+        for workload in scored:
+            there = own[own["workload"] == workload]
+            where = f"{submission} on {workload}"
+            if there.empty:
+                problems.append(Problem(where, "there is no trial", "counted as not reached"))
+                continue
+            studies = there.groupby("study")["trial"].nunique()
+            if len(studies) < granted.studies:
+                what = f"{len(studies)} of {granted.studies} studies"
+                problems.append(Problem(where, what, "took the median over those there are"))
+            if (studies < granted.trials).any():
+                fewest = int(studies.min())
+                what = f"a study has {fewest} of {granted.trials} trials"
+                problems.append(Problem(where, what, "took the fastest of those there are"))
+            if len(set(there["framework"])) > 1:
+                problems.append(Problem(where, "logs of two frameworks", "took both as one"))
+    return problems
