@@ -57,10 +57,15 @@ def protocol(rules: str) -> Protocol:
     Raises:
         UserError: If the rules do not say.
     """
-    raw = _raw(rules).get("target_setting")
-    if raw is None:
+    return protocol_of(_raw(rules), rules)
+
+
+def protocol_of(raw: dict[str, Any], rules: str) -> Protocol:
+    """The protocol in the content of a rules' file."""
+    how = raw.get("target_setting")
+    if how is None:
         raise UserError(f"The rules {rules!r} do not say how targets are set (`target_setting`).")
-    return Protocol(**{**raw, "submissions": tuple(raw["submissions"])})
+    return Protocol(**{**how, "submissions": tuple(how["submissions"])})
 
 
 def provenance(rules: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One training run, start to end. The loop in `_train` is the rules page in code."""
+"""One training run, start to end. The loop in `train_loop` is the rules page in code."""
 
 import math
 import time
@@ -51,7 +51,7 @@ Report = Callable[[Beat], None]
 
 
 @dataclass
-class _Run:
+class Run:
     """What a trial holds on to while it runs."""
 
     workload: Workload
@@ -96,8 +96,9 @@ def run(
     before = machine.calibrate()
     workload = replace(registry.workload(spec.workload), **vars(spec.fixed))
     clock = Clock(meter, compile_counts=workload.compile_counts, now=clock_now)
-    state = _prepare(spec, workload, clock, record.append, report)
-    ending = _train(state)
+    algorithm = load(spec.path).algorithm
+    state = prepare(spec, workload, algorithm, clock, append=record.append, report=report)
+    ending = train_loop(state)
     clock.enter(Account.LOGGING)
     fingerprint = machine.fingerprint([device.device_kind for device in jax.devices()])
     return ending, {
@@ -124,16 +125,17 @@ def run(
     }
 
 
-def _prepare(
+def prepare(
     spec: TrialSpec,
     workload: Workload,
+    algorithm: Algorithm,
     clock: Clock,
+    *,
     append: Callable[[dict[str, float | int]], None],
     report: Report,
-) -> _Run:
+) -> Run:
     """Model, data, optimizer state: everything before the clock of the submission starts."""
     model_key, data_key, init_key, step_key = jax.random.split(jax.random.key(spec.seed), 4)
-    algorithm = load(spec.path).algorithm
     view = WorkloadView(workload, spec.fixed.budget_s)
     batch_size = algorithm.batch_size(view)
     check_batch_size(batch_size)
@@ -142,7 +144,7 @@ def _prepare(
     train = TrainState(params, model_state, algorithm.init(view, params, point, init_key))
     data_seed = int(jax.random.randint(data_key, (), 0, np.iinfo(np.int32).max))
     batches = workload.dataset.training(batch_size, data_seed)
-    return _Run(
+    return Run(
         workload=workload,
         view=view,
         algorithm=algorithm,
@@ -174,7 +176,8 @@ def check_batch_size(batch_size: object) -> None:
         )
 
 
-def _train(run: _Run) -> Ending:
+def train_loop(run: Run) -> Ending:
+    """Trains until the target, the budget or the submission ends it. May be called again."""
     clock, target = run.clock, run.workload.validation
     while True:
         clock.enter(Account.DATA)
@@ -207,11 +210,11 @@ def _train(run: _Run) -> Ending:
         _heartbeat(run)
 
 
-def _ending(run: _Run, status: Status, reason: str) -> Ending:
+def _ending(run: Run, status: Status, reason: str) -> Ending:
     return Ending(status, f"{reason} at step {run.step}", run.step)
 
 
-def _due(run: _Run) -> bool:
+def _due(run: Run) -> bool:
     """Whether the workload is to be evaluated now: each so many steps, or so many seconds."""
     if run.workload.eval_every_steps is not None:
         return run.step % run.workload.eval_every_steps == 0
@@ -220,12 +223,12 @@ def _due(run: _Run) -> bool:
     return run.clock.submission_s - last >= (run.workload.eval_every_s or math.inf)
 
 
-def _stale(run: _Run) -> bool:
+def _stale(run: Run) -> bool:
     """Whether there were updates since the last evaluation."""
     return not run.evaluations or run.evaluations[-1].step < run.step
 
 
-def _evaluation(run: _Run) -> Evaluation | None:
+def _evaluation(run: Run) -> Evaluation | None:
     """Evaluates all splits off the clock, and records it; None if the budget is over first."""
     clock = run.clock
     clock.enter(Account.PARAMS_FOR_EVALUATION, after=run.train)
@@ -248,7 +251,7 @@ def _evaluation(run: _Run) -> Evaluation | None:
     return evaluation
 
 
-def _row(run: _Run, metrics: dict[str, float]) -> dict[str, float | int]:
+def _row(run: Run, metrics: dict[str, float]) -> dict[str, float | int]:
     """A line of `eval_measurements.csv`: MLCommons' columns, and ours."""
     clock, sizes = run.clock, run.workload.dataset.sizes
     return {
@@ -269,13 +272,13 @@ def _row(run: _Run, metrics: dict[str, float]) -> dict[str, float | int]:
     }
 
 
-def _heartbeat(run: _Run) -> None:
+def _heartbeat(run: Run) -> None:
     if run.clock.total_s - run.reported_at >= HEARTBEAT_S or run.step == 1:
         run.clock.enter(Account.LOGGING)
         _report(run)
 
 
-def _report(run: _Run) -> None:
+def _report(run: Run) -> None:
     run.reported_at = run.clock.total_s
     metric = f"validation/{run.workload.validation.metric}"
     value = run.evaluations[-1].metrics[metric] if run.evaluations else math.nan

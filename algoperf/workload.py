@@ -58,9 +58,11 @@ class Metric:
     finish: Callable[[Any], float] = _ratio
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Workload:
     """Data, model, loss and metrics, and the result that counts.
+
+    Compared and hashed by identity, so that it can be a static argument of `jax.jit`.
 
     Attributes:
         name: Unique; the file that defines it bears its base's name.
@@ -111,15 +113,12 @@ def numbers(rules: str, name: str) -> dict[str, Any]:
     return {"name": name, **vars(rulesets.load(rules).workloads[name])}
 
 
+@partial(jax.jit, static_argnames="workload")
 def init_model(workload: Workload, key: jax.Array) -> tuple[Params, ModelState]:
     """Fresh parameters and model state, replicated over the devices."""
-
-    @partial(jax.jit, out_shardings=sharding.replicated())
-    def init(key: jax.Array) -> tuple[Params, ModelState]:
-        variables = parameters.unboxed(_init(workload, key))
-        return variables.pop("params"), variables
-
-    return init(key)
+    variables = parameters.unboxed(_init(workload, key))
+    variables = jax.lax.with_sharding_constraint(variables, sharding.replicated())
+    return variables.pop("params"), variables
 
 
 def _init(workload: Workload, key: jax.Array) -> dict[str, Any]:

@@ -1,0 +1,91 @@
+"""`algoperf check` on submissions that are each wrong in one way."""
+
+import textwrap
+
+import pytest
+
+from algoperf import rulesets
+from algoperf.check import check
+
+STEP = """
+    import jax, jax.numpy as jnp
+    def init(workload, params, hyperparameters, key): return ()
+    def update(workload, train, batch, key, progress):
+        {body}
+"""
+
+
+def faults_of(tmp_path, text: str) -> list[str]:
+    path = tmp_path / "mine.py"
+    path.write_text(textwrap.dedent(text))
+    return check(str(path), rulesets.load("quick"), ["digits_autoencoder"])
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ("return train.params", "`update` returns a dict, not a TrainState"),
+        (
+            "return train._replace(params={**train.params, 'more': jnp.ones(3)})",
+            "`update` changes the tree structure of the parameters",
+        ),
+        (
+            "return train._replace(params=jax.tree.map(lambda x: x[..., None], train.params))",
+            "step 1: `update` makes Dense_0/bias float32[512, 1]; it was float32[512]",
+        ),
+        (
+            "return train._replace(params=jax.tree.map(jnp.float16, train.params))",
+            "makes Dense_0/bias float16[512]; it was float32[512]",
+        ),
+        (
+            "return train._replace(params=jax.tree.map(lambda x: x * jnp.inf, train.params))",
+            "makes Dense_0/kernel NaN or infinite",
+        ),
+        ("return undefined", "`update` raises (line 5) NameError"),
+        ("import sys; sys.exit(1)", "`update` raises (line 5) SystemExit: 1"),
+    ],
+)
+def test_a_faulty_update_is_found(tmp_path, body, fault):
+    found = faults_of(tmp_path, STEP.format(body=body))
+    assert any(fault in line for line in found), found
+    assert all(line.startswith("digits_autoencoder: ") for line in found)
+
+
+def test_a_fault_at_a_later_step_is_found(tmp_path):
+    body = "return train if progress.step < 2 else 1 / 0"
+    assert "ZeroDivisionError" in faults_of(tmp_path, STEP.format(body=body))[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ("def batch_size(workload): return 7", "2 devices cannot share evenly; 8 would do"),
+        ("def batch_size(workload): return -1", "`batch_size` returned -1"),
+        (
+            "def params_for_evaluation(workload, train, progress): return train.params",
+            "`params_for_evaluation` must return (params, model_state)",
+        ),
+        (
+            "def select_batch(workload, batches, train, key, progress): raise KeyError('x')",
+            "`select_batch` raises (line 7) KeyError",
+        ),
+        ("def batch_size(): return 8", "`batch_size` must take (workload), it is ()"),
+        ("search_space = {'lr': {'min': 0, 'max': 1, 'scaling': 'log'}}", "cannot start at 0"),
+        ("search_space = [{'lr': 0.1}]", "need 4 distinct hyperparameter points"),
+    ],
+)
+def test_a_fault_elsewhere_is_found(tmp_path, more, fault):
+    found = faults_of(tmp_path, STEP.format(body="return train") + "\n    " + more)
+    assert any(fault in line for line in found), found
+
+
+def test_a_good_submission_has_no_fault(tmp_path):
+    assert faults_of(tmp_path, STEP.format(body="return train")) == []
+
+
+def test_faults_of_every_workload_are_told(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(textwrap.dedent(STEP.format(body="return None")))
+    names = ["digits_autoencoder", "digits_resnet", "digits_vit"]
+    found = check(str(path), rulesets.load("quick"), names)
+    assert [line.partition(":")[0] for line in found] == names

@@ -1,0 +1,93 @@
+"""The tool as a person meets it: messages and exit status."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(sys.executable).parent / "algoperf"
+
+
+def tool(*arguments, cwd=None):
+    return subprocess.run(
+        [TOOL, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "adamx"], "Unknown submission 'adamx'. Did you mean 'adamw'"),
+        (["run", "adamw", "--suite", "quik"], "Unknown suite 'quik'. Did you mean 'quick'"),
+        (["run", "adamw", "--rules", "quck"], "Unknown rules 'quck'. Did you mean 'quick'"),
+        (["run", "adamw", "--workload", "digits"], "Unknown workload 'digits'. Did you mean"),
+        (["run", "adamw", "--studies", "0"], "--studies is 0; it must be at least 1"),
+        (["run", "./nothing.py"], "There is no submission file './nothing.py'"),
+        (["run", "broken.py"], "search space does not parse"),
+        (["check", "broken.py"], "lr: min 2 is above max 1"),
+        (["score", "nowhere"], "There is no results folder 'nowhere'"),
+        (["score", "."], "There is no trial in"),
+        (["run", "adamw", "--rules", "broken.json"], "is not JSON: line 1, column 2"),
+        (["run", "adamw", "--rules", "absent.json"], "There is no rules file 'absent.json'"),
+        (["run", "adamw", "--rules", "empty.json"], "lacks the key 'suite'"),
+        (["targets", "quik"], "Unknown suite 'quik'"),
+    ],
+)
+def test_a_mistake_gets_one_message_and_status_2(tmp_path, arguments, message):
+    (tmp_path / "broken.py").write_text(
+        "search_space = {'lr': {'min': 2, 'max': 1}}\n"
+        "def init(a, b, c, d): ...\ndef update(a, b, c, d, e): ...\n"
+    )
+    (tmp_path / "broken.json").write_text("{,}")
+    (tmp_path / "empty.json").write_text("{}")
+    result = tool(*arguments, cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr
+    assert "Traceback (most recent call last)" not in result.stderr
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["score", "x", "--time", "hours"]])
+def test_a_wrong_command_line_has_status_2(arguments):
+    result = tool(*arguments)
+    assert result.returncode == 2
+    assert "usage: algoperf" in result.stderr
+
+
+def test_the_lists_for_programs():
+    workloads = json.loads(tool("list", "workloads", "--json").stdout)
+    wanted = {
+        "name", "suite", "base", "mirrors", "dataset", "loss_type", "parameters", "metric",
+        "target", "higher_is_better", "test_target", "budget_s", "step_hint", "data_ready",
+    }  # fmt: skip
+    assert all(set(row) == wanted for row in workloads)
+    assert {row["name"] for row in workloads if row["base"] is None} == {
+        "digits_autoencoder", "digits_resnet", "digits_vit",
+    }  # fmt: skip
+    assert all(row["target"] > 0 and row["data_ready"] for row in workloads)
+    for what in ("submissions", "suites", "rules"):
+        assert json.loads(tool("list", what, "--json").stdout)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["list", "rules"], ["targets", "quick"], ["doctor"]]
+)
+def test_verbs_that_only_show(arguments):
+    result = tool(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert len(result.stdout.splitlines()) > 5
+
+
+def test_a_plan_runs_nothing(tmp_path):
+    result = tool("run", "adamw", "nesterov", "--plan", cwd=tmp_path)
+    assert "24 trials under the rules 'quick': 0 recorded" in result.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_check_says_that_a_submission_is_valid():
+    result = tool("check", "adamw", "--workload", "digits_autoencoder")
+    assert result.returncode == 0
+    assert "adamw is valid" in result.stdout

@@ -1,0 +1,67 @@
+"""The target-setting protocol by hand, and the committed provenance against the rules."""
+
+import pytest
+
+from algoperf import rulesets, targets
+from algoperf.errors import UserError
+from algoperf.spec import Target
+
+HOW = targets.Protocol(("a", "b"), points=2, seeds=5, horizon=0.5, budget_factor=3.0)
+LOSS = Target("loss", float("nan"), higher_is_better=False)
+
+
+def outcome(value, test=0.0, submission="a", step_s=0.01):
+    return {"submission": submission, "best_validation": value, "test": test, "step_s": step_s}
+
+
+SEARCH = [outcome(0.5), outcome(0.4, submission="b", step_s=0.02)]
+
+
+def test_the_target_is_the_median_and_the_test_target_the_worst_of_those_that_hit():
+    repeats = [outcome(v, t) for v, t in [(0.3, 1), (0.1, 4), (0.5, 9), (0.2, 2), (0.4, 8)]]
+    found = targets._settle(LOSS, 100, HOW, SEARCH, repeats)
+    # In order 0.1 0.2 [0.3] 0.4 0.5; three hit it, with tests 4, 2, 1: the worst loss is 4.
+    assert (found["validation_target"], found["test_target"]) == (0.3, 4)
+    # 3 x 100 steps x 0.02 s of the slower algorithm.
+    assert found["budget_s"] == 6.0
+
+
+def test_the_other_direction():
+    accuracy = Target("accuracy", float("nan"), higher_is_better=True)
+    repeats = [outcome(v, t) for v, t in [(0.3, 1), (0.1, 4), (0.5, 9), (0.2, 2), (0.4, 8)]]
+    found = targets._settle(accuracy, 100, HOW, SEARCH, repeats)
+    assert (found["validation_target"], found["test_target"]) == (0.3, 1)
+
+
+def test_a_run_that_measured_nothing_counts_as_the_worst():
+    repeats = [outcome(None), outcome(0.1), outcome(None), outcome(0.2), outcome(0.3)]
+    assert targets._settle(LOSS, 100, HOW, SEARCH, repeats)["validation_target"] == 0.3
+    with pytest.raises(UserError, match="More than half"):
+        targets._settle(LOSS, 100, HOW, SEARCH, [outcome(None)] * 3 + [outcome(0.1)] * 2)
+
+
+def test_rules_that_do_not_say_how(tmp_path):
+    with pytest.raises(UserError, match="do not say how targets are set"):
+        targets.protocol_of({"name": "mine"}, "mine")
+
+
+def test_every_committed_number_follows_from_its_committed_runs():
+    rules = rulesets.load("quick")
+    how = targets.protocol("quick")
+    provenance = targets.provenance("quick")
+    assert set(provenance) == set(rules.workloads)
+    for name, found in provenance.items():
+        fixed = rules.workloads[name]
+        again = targets._settle(
+            fixed.validation, fixed.step_hint, how, found["search"], found["repeats"]
+        )
+        assert fixed.validation.value == again["validation_target"] == found["validation_target"]
+        assert fixed.test.value == again["test_target"]
+        assert fixed.budget_s == again["budget_s"]
+        assert len(found["search"]) == how.points * len(how.submissions)
+        assert len({run["seed"] for run in found["repeats"]}) == how.seeds
+        best = min(
+            (run for run in found["search"] if run["best_validation"] is not None),
+            key=lambda run: run["best_validation"],
+        )
+        assert all(run["point"] == best["point"] for run in found["repeats"])

@@ -1,0 +1,176 @@
+"""Logs as they are in the wild: our folders and MLCommons' trees, clean and dirty."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from algoperf import rulesets
+from algoperf.errors import UserError
+from scoring.leaderboard.logs import read
+
+HEADER = "accumulated_submission_time,global_step,validation/mse"
+
+
+@pytest.fixture
+def rules(tmp_path):
+    """One workload, target 0.1, budget 100 s, 2 studies of 2 trials."""
+    raw = {
+        "suite": "quick",
+        "tuning": {
+            "external": {"studies": 2, "trials": 2, "budget_factor": 1.0},
+            "self_tuning": {"studies": 2, "trials": 1, "budget_factor": 1.5},
+        },
+        "base_workloads": ["glyphs"],
+        "tau_max": 4.0,
+        "workloads": {
+            "glyphs": {
+                "metric": "mse",
+                "higher_is_better": False,
+                "validation_target": 0.1,
+                "test_target": 0.1,
+                "budget_s": 100.0,
+                "step_hint": 10,
+            }
+        },
+    }
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps(raw))
+    return rulesets.load(path)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Writes trials; call with their measurements, read with `read(tree.root, rules)`."""
+
+    class Tree:
+        root = tmp_path / "logs"
+
+        def __call__(self, text, study=1, trial=1, submission="mine", framework="jax"):
+            folder = self.root / submission / f"study_{study}" / f"glyphs_{framework}"
+            folder = folder / f"trial_{trial}"
+            folder.mkdir(parents=True)
+            if text is not None:
+                (folder / "eval_measurements.csv").write_text(text)
+            return folder
+
+        def whole(self):
+            for study in (1, 2):
+                for trial in (1, 2):
+                    self(f"{HEADER}\n5,50,0.2\n{10 * study * trial},100,0.05\n", study, trial)
+
+    return Tree()
+
+
+def test_the_first_evaluation_that_meets_the_target_counts(tree, rules):
+    tree.whole()
+    logs = read([tree.root], rules)
+    assert logs.problems == []
+    assert logs.trials["time"].tolist() == [10.0, 20.0, 20.0, 40.0]
+    assert logs.trials["reached"].all()
+    steps = read([tree.root], rules, "steps")
+    assert set(steps.trials["time"]) == {100.0}
+
+
+@pytest.mark.parametrize("above", [".", "a", "a/b/c"])
+def test_trials_are_found_at_any_depth(tree, rules, tmp_path, above):
+    tree.whole()
+    place = tmp_path / "deep" / above
+    place.parent.mkdir(parents=True, exist_ok=True)
+    tree.root.rename(place)
+    assert len(read([tmp_path / "deep"], rules).trials) == 4
+
+
+def test_one_submissions_folder_is_enough(tree, rules):
+    tree.whole()
+    assert set(read([tree.root / "mine"], rules).trials["submission"]) == {"mine"}
+
+
+def only_problem(logs):
+    return [p for p in logs.problems if "studies" not in p.problem and "trials" not in p.problem]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "time"),
+    [
+        (None, "is missing or empty", math.inf),
+        ("", "is missing or empty", math.inf),
+        (f"{HEADER}\n", None, math.inf),
+        (f"{HEADER}\n7,50,nan\n9,60,0.05\n", None, 9.0),
+        (f"{HEADER}\n7,50,\n9,60,0.05\n", "line 2 is not an evaluation", 9.0),
+        (f"{HEADER}\n{HEADER}\n9,60,0.05\n", "line 2 is not an evaluation", 9.0),
+        (f"{HEADER}\n9,60,0.05\n12,7", "", 9.0),
+        (f"{HEADER}\n9,60,0.5\n12,7", "line 3 is not an evaluation", math.inf),
+        (f"{HEADER},test/mse\n9,60,0.05\n12,70,0.04,0.3\n", "line 2 has 3 of 4 cells", 12.0),
+        ("global_step,accumulated_submission_time\n9,60\n", "no column validation/mse", math.inf),
+        (f"{HEADER}\n101,60,0.05\n", "only past the budget of 100 s", math.inf),
+        (f"{HEADER}\n100,60,0.05\n", None, 100.0),
+        (f"{HEADER}\n9,60,0.1\n", None, 9.0),  # exactly the target
+    ],
+)
+def test_dirty_measurements(tree, rules, text, problem, time):
+    tree(text)
+    logs = read([tree.root], rules)
+    assert logs.trials["time"].tolist() == [time]
+    found = [p.problem for p in only_problem(logs)]
+    assert found == [] if not problem else problem in found[0]
+
+
+def test_what_is_missing_is_told(tree, rules):
+    tree(f"{HEADER}\n9,60,0.05\n")
+    tree(f"{HEADER}\n9,60,0.05\n", submission="other")
+    problems = read([tree.root], rules).problems
+    assert {p.path for p in problems} == {"mine on glyphs", "other on glyphs"}
+    assert {p.problem for p in problems} == {"1 of 2 studies", "a study has 1 of 2 trials"}
+
+
+def test_two_frameworks_for_one_workload_are_told(tree, rules):
+    tree(f"{HEADER}\n9,60,0.05\n")
+    tree(f"{HEADER}\n8,60,0.05\n", framework="pytorch")
+    assert "logs of two frameworks" in [p.problem for p in read([tree.root], rules).problems]
+
+
+def test_a_stray_folder_is_no_workload(tree, rules):
+    tree.whole()
+    stray = tree.root / "mine" / "study_1" / "scratch_jax" / "trial_1"
+    stray.mkdir(parents=True)
+    (tree.root / "mine" / "study_1" / "notes").mkdir()
+    problems = read([tree.root], rules).problems
+    assert [p.problem for p in problems] == ["the rules have no workload 'scratch'"]
+
+
+def test_a_running_trial_is_not_read(tree, rules):
+    tree.whole()
+    folder = tree(f"{HEADER}\n1,60,0.05\n", trial=3)
+    folder.rename(folder.with_name(".trial_3.partial"))
+    assert len(read([tree.root], rules).trials) == 4
+
+
+def test_a_half_written_manifest_is_told_and_done_without(tree, rules):
+    tree.whole()
+    folder = tree.root / "mine" / "study_1" / "glyphs_jax" / "trial_1"
+    (folder / "manifest.json").write_text('{"format": 1, "ru')
+    logs = read([tree.root], rules)
+    assert [p.problem for p in logs.problems] == ["is not a readable manifest"]
+    assert logs.trials["time"].tolist() == [10.0, 20.0, 20.0, 40.0]
+
+
+@pytest.mark.parametrize("place", ["nowhere", "empty"])
+def test_nothing_to_read_is_an_error_with_a_way_out(tmp_path, rules, place):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="There is no (results folder|trial)"):
+        read([tmp_path / place], rules)
+
+
+def test_results_of_other_workloads_only(tree, tmp_path):
+    tree.whole()
+    with pytest.raises(UserError, match="No trial is on a workload of the rules 'quick'"):
+        read([tree.root], rulesets.load("quick"))
+
+
+def test_reading_changes_nothing(tree, rules):
+    tree.whole()
+    before = sorted((p, p.stat().st_mtime_ns) for p in Path(tree.root).rglob("*"))
+    read([tree.root], rules)
+    assert before == sorted((p, p.stat().st_mtime_ns) for p in Path(tree.root).rglob("*"))

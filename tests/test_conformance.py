@@ -1,0 +1,229 @@
+"""Every workload and every submission there is: an addition is tested by existing.
+
+One compilation of the training step serves all checks of a workload.
+"""
+
+import dataclasses
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from algoperf import registry, rulesets, tuning
+from algoperf.check import check
+from algoperf.data import hash_of
+from algoperf.spec import ParameterType, Progress, Split, TrainState
+from algoperf.submission import from_optax, load
+from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
+
+WORKLOADS = registry.workloads()
+BASES = [name for name, workload in WORKLOADS.items() if workload.base is None]
+VARIANTS = [name for name in WORKLOADS if name not in BASES]
+NOW = Progress(0, 0.0, 1.0, ())
+SGD = from_optax(lambda hp, workload: optax.sgd(0.05))
+
+every_workload = pytest.mark.parametrize(
+    "name", [*BASES, *(pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS)]
+)
+
+
+class Case:
+    """A workload with its parameters, a batch, and one compiled step."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+        self.view = WorkloadView(workload, 10.0)
+        self.batch = next(workload.dataset.training(workload.batch_size, seed=0))
+        self.evaluate = Evaluator(workload)
+
+    def start(self, seed: int) -> TrainState:
+        params, model_state = init_model(self.workload, jax.random.key(seed))
+        state = SGD.init(self.view, params, None, jax.random.key(0))
+        return TrainState(params, model_state, state)
+
+    def step(self, train: TrainState, seed: int = 0) -> TrainState:
+        return SGD.update(self.view, train, self.batch, jax.random.key(seed), NOW)
+
+
+@cache
+def case(name: str) -> Case:
+    return Case(WORKLOADS[name])
+
+
+def equal(left, right) -> bool:
+    pairs = zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
+@every_workload
+def test_every_parameter_has_a_type_and_some_are_weights(name):
+    view = case(name).view
+    types = set(jax.tree.leaves(view.parameter_types))
+    assert types <= set(ParameterType)
+    assert types & {ParameterType.WEIGHT, ParameterType.CONV_WEIGHT}
+    assert jax.tree.structure(view.parameter_types) == jax.tree.structure(view.parameter_shapes)
+
+
+@every_workload
+def test_evaluation_is_finite_on_every_split_and_measures_the_target(name):
+    train = case(name).start(0)
+    for split in (Split.EVAL_TRAIN, Split.VALIDATION, Split.TEST):
+        metrics = case(name).evaluate(train.params, train.model_state, split)
+        assert metrics.keys() == WORKLOADS[name].metrics.keys()
+        assert all(np.isfinite(value) for value in metrics.values())
+    assert WORKLOADS[name].validation.metric in metrics
+
+
+@every_workload
+def test_a_masked_example_has_no_influence(name):
+    """The second half of the batch is hidden, and then also filled with NaN."""
+    workload = WORKLOADS[name]
+    train = case(name).start(0)
+    batch = {key: np.asarray(value) for key, value in case(name).batch.items()}
+    half = len(batch["inputs"]) // 2
+    weights = (np.arange(2 * half) < half).astype(np.float32)
+    poisoned = {**batch, "inputs": batch["inputs"].copy(), "weights": weights}
+    poisoned["inputs"][half:] = np.nan
+    kept = {key: value[:half] for key, value in batch.items()}
+
+    def measure(part):
+        outputs, _ = case(name).view.apply(train.params, train.model_state, part, train=False)
+        return {
+            key: metric.per_example(outputs, part).mean for key, metric in workload.metrics.items()
+        }
+
+    whole, alone = measure(poisoned), measure(kept)
+    for key in whole:
+        assert whole[key] == pytest.approx(float(alone[key]), rel=1e-5)
+
+
+@every_workload
+def test_gradients_flow_to_every_parameter(name):
+    """After a few steps: what starts at zero on purpose has moved by then."""
+    train = case(name).start(0)
+    moved = train
+    for seed in range(3):
+        moved = case(name).step(moved, seed)
+    start = case(name).start(0)
+    for (path, before), after in zip(
+        jax.tree_util.tree_leaves_with_path(start.params),
+        jax.tree.leaves(moved.params),
+        strict=True,
+    ):
+        assert (before != after).any(), jax.tree_util.keystr(path)
+
+
+@every_workload
+def test_steps_on_one_batch_lower_its_loss(name):
+    view, batch = case(name).view, case(name).batch
+
+    def loss(train):
+        return float(view.loss(train.params, train.model_state, batch, jax.random.key(9))[0])
+
+    before = loss(case(name).start(0))
+    train = case(name).start(0)
+    for seed in range(5):
+        train = case(name).step(train, seed)
+    assert loss(train) < before
+
+
+@every_workload
+def test_the_seed_decides(name):
+    assert equal(case(name).start(1).params, case(name).start(1).params)
+    assert not equal(case(name).start(1).params, case(name).start(2).params)
+    one, again = (case(name).step(case(name).start(1), seed=3) for _ in range(2))
+    assert equal(one, again)
+
+
+@every_workload
+def test_dropout_is_random_exactly_where_the_model_has_it(name):
+    one, other = (case(name).step(case(name).start(1), seed=s) for s in (3, 4))
+    has_dropout = getattr(WORKLOADS[name].model, "dropout_rate", 0.0) > 0
+    assert equal(one.params, other.params) is not has_dropout
+
+
+@every_workload
+def test_training_moves_the_model_state_and_evaluation_does_not(name):
+    start = case(name).start(0)
+    moved = case(name).step(case(name).start(0))
+    if jax.tree.leaves(start.model_state):
+        assert not equal(start.model_state, moved.model_state)
+    _, after = case(name).view.apply(start.params, start.model_state, case(name).batch, train=False)
+    assert equal(start.model_state, after)
+
+
+@pytest.mark.slow
+@every_workload
+def test_compiled_and_not_compiled_agree(name):
+    train = case(name).start(0)
+    small = {key: np.asarray(value)[:8] for key, value in case(name).batch.items()}
+    view = case(name).view
+
+    def loss(params):
+        return view.loss(params, train.model_state, small, jax.random.key(5))[0]
+
+    with jax.disable_jit():
+        plain = loss(train.params)
+    assert float(jax.jit(loss)(train.params)) == pytest.approx(float(plain), rel=1e-4)
+
+
+@every_workload
+def test_the_data_are_the_recorded_ones(name):
+    dataset = WORKLOADS[name].dataset
+    assert dataset.missing() is None
+    assert all(count > 0 for count in dataset.sizes.values())
+
+
+def test_a_variant_differs_from_its_base_and_shares_its_data():
+    for name in VARIANTS:
+        variant, base = WORKLOADS[name], WORKLOADS[WORKLOADS[name].base or ""]
+        assert variant.model != base.model
+        assert variant.dataset is base.dataset
+        same = {"suite", "loss_type", "loss", "metrics", "batch_size", "eval_every_steps"}
+        for field in dataclasses.fields(Workload):
+            if field.name in same:
+                assert getattr(variant, field.name) == getattr(base, field.name)
+
+
+@pytest.mark.parametrize("submission", registry.submission_names())
+@every_workload
+def test_every_submission_trains_every_workload(submission, name):
+    assert check(submission, rulesets.of_suite(WORKLOADS[name].suite), [name]) == []
+
+
+@pytest.mark.parametrize("submission", registry.submission_names())
+def test_every_submission_says_where_it_is_from(submission):
+    loaded = load(submission)
+    assert any(char.isdigit() for char in loaded.doc), "name paper and year"
+    if loaded.search_space is not None:
+        rules = rulesets.of_suite("quick").tuning[loaded.ruleset]
+        assert tuning.draw(loaded.search_space, rules.studies * rules.trials, seed=0)
+
+
+def test_the_digits_are_split_without_overlap():
+    splits = WORKLOADS["digits_vit"].dataset.load()
+    rows = {split: {row.tobytes() for row in splits[split]["inputs"]} for split in splits}
+    assert hash_of(splits) == WORKLOADS["digits_vit"].dataset.sha256
+    assert rows[Split.EVAL_TRAIN] <= rows[Split.TRAIN]
+    for one, other in [("train", "validation"), ("train", "test"), ("validation", "test")]:
+        assert not rows[Split(one)] & rows[Split(other)]
+    for split in (Split.TRAIN, Split.VALIDATION, Split.TEST):
+        classes = np.bincount(splits[split]["targets"])
+        assert classes.max() - classes.min() <= 0.06 * classes.sum()
+
+
+def test_training_images_are_shifted_by_at_most_a_pixel():
+    dataset = WORKLOADS["digits_vit"].dataset
+    plain = dataclasses.replace(dataset, augment=None)
+    moved, still = (np.asarray(next(d.training(64, seed=1))["inputs"]) for d in (dataset, plain))
+    padded = np.pad(still, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    shifts = [
+        [(padded[:, y : y + 8, x : x + 8] == moved).all(axis=(1, 2, 3)) for x in range(3)]
+        for y in range(3)
+    ]
+    assert np.array(shifts).any(axis=(0, 1)).all()
+    assert not np.array(shifts)[1, 1].all()
+    assert jnp.array_equal(next(dataset.training(64, seed=1))["inputs"], moved)
