@@ -84,6 +84,12 @@ def plan(
     if faults:
         raise UserError.of_many("Nothing was run:", faults)
     todo = [spec for specs in whole for spec in specs]
+    for name in dict.fromkeys(spec.workload for spec in todo):
+        if registry.workload_module(name) is None:
+            raise UserError(
+                f"The rules {rules.name!r} name the workload {name!r}, which is not installed. "
+                "See 'algoperf list workloads'."
+            )
     order = {name: place for place, name in enumerate(workloads)}
     todo.sort(key=lambda spec: (spec.study, order[spec.workload], spec.trial))
     return Plan(done, tuple(todo))

@@ -33,28 +33,28 @@ def cells(board: Leaderboard) -> list[list[str]]:
     ]
 
 
-def time_headings(board: Leaderboard) -> list[str]:
-    """Titles of the columns of times."""
-    return ["submission", *board.rules.base_workloads]
+def times(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
+    """Times and ratios as (titles, rows), the longer of the two lists downwards.
 
-
-def time_cells(board: Leaderboard) -> list[list[str]]:
-    """Times and ratios, a row a submission in order of rank. A dash is a target not reached."""
+    Submissions stand in the order of their rank. A dash is a target that was not reached.
+    """
     cell = {
         (row["submission"], row["workload"]): _time(row["time"], row["ratio"])
         for row in board.times.to_dict("records")
     }
-    return [
-        [name, *(cell[name, workload] for workload in board.rules.base_workloads)]
-        for name in board.scores["submission"]
-    ]
+    submissions, workloads = list(board.scores["submission"]), board.rules.base_workloads
+    if len(workloads) <= len(submissions):
+        return ["submission", *workloads], [
+            [s, *(cell[s, w] for w in workloads)] for s in submissions
+        ]
+    return ["workload", *submissions], [[w, *(cell[s, w] for s in submissions)] for w in workloads]
 
 
 def _time(time: float, ratio: float) -> str:
     """A time with its ratio to the fastest; one that the rules void stands in brackets."""
     if not math.isfinite(time):
         return "-"
-    number = f"{time:.4g}"
+    number = f"{time:.4g}" if time < 1e4 or time >= 1e7 else f"{time:,.0f}"
     return f"{number} ({ratio:.2f}x)" if math.isfinite(ratio) else f"[{number}]"
 
 
@@ -82,8 +82,8 @@ def terminal(board: Leaderboard, console: Console) -> None:
         Text(f"Problem: {p.path}: {p.problem}; {p.action}.", style="yellow") for p in board.problems
     ]
     main = _table(f"Leaderboard, rules {board.rules.name}", headings(board), cells(board), 1)
-    times = _table(f"Time to target [{UNIT[board.axis]}]", time_headings(board), time_cells(board))
-    console.print(Group(main, times, *lines))
+    by_workload = _table(f"Time to target [{UNIT[board.axis]}]", *times(board))
+    console.print(Group(main, by_workload, *lines))
 
 
 def _table(title: str, heading: list[str], rows: list[list[str]], named: int = 0) -> Table:
@@ -99,7 +99,7 @@ def markdown(board: Leaderboard) -> str:
     """The leaderboard as a Markdown document."""
     lines = [f"# Leaderboard, rules {board.rules.name}", "", *_pipes(headings(board), cells(board))]
     lines += ["", f"## Time to target [{UNIT[board.axis]}]", ""]
-    lines += _pipes(time_headings(board), time_cells(board))
+    lines += _pipes(*times(board))
     lines += ["", legend(board), "", endings(board)]
     for note in board.notes:
         lines += ["", note]
