@@ -15,7 +15,7 @@ DEV := $(VENV)/.installed-dev
 .PHONY: help score run test test-slow lint format bench lock clean
 
 help:           ## what there is
-	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 score: run      ## train what the suite lacks, print the leaderboard, write the report
 	@$(BIN)/algoperf score $(RESULTS) --out $(RESULTS)/report

@@ -1,20 +1,19 @@
 """Is a submission valid? Three steps on every workload, and every fault at once."""
 
-import math
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from algoperf import registry, tuning
+from algoperf import contract, registry, tuning
+from algoperf.data import BatchStream
 from algoperf.errors import TrainingComplete, UserError
 from algoperf.rulesets import Rules
-from algoperf.spec import Params, Progress, TrainState
-from algoperf.submission import Submission, load
-from algoperf.trial import check_batch_size
-from algoperf.workload import Workload, WorkloadView, init_model
+from algoperf.spec import Batch, Progress, Split, TrainState
+from algoperf.submission import Submission, examine
+from algoperf.trial import initial_state
+from algoperf.workload import Evaluator, WorkloadView
 
 STEPS = 3
 
@@ -37,13 +36,17 @@ def check(
         One line a fault; empty if there is none.
     """
     try:
-        submission = load(name_or_path)
+        submission, faults = examine(name_or_path)
     except UserError as error:
         return [str(error)]
-    point, faults = _first_point(submission, rules)
+    if submission is None:
+        return faults
+    point, too_few = _first_point(submission, rules)
+    if not faults:
+        faults = too_few
     for name in workloads:
         on_workload(name)
-        faults += [f"{name}: {fault}" for fault in _faults_on(submission, point, name, rules)]
+        faults += [f"{name}: {fault}" for fault in _Probe(submission, point, name, rules).run()]
     return faults
 
 
@@ -54,92 +57,95 @@ def _first_point(submission: Submission, rules: Rules) -> tuple[tuning.Point | N
     try:
         points = tuning.draw(submission.search_space, granted.studies * granted.trials, rules.seed)
     except UserError as error:
-        return tuning.draw(submission.search_space, 1, rules.seed)[0], [str(error)]
+        whole = isinstance(submission.search_space, tuning.Box) or submission.search_space.points
+        return tuning.draw(submission.search_space, 1, rules.seed)[0] if whole else {}, [str(error)]
     return points[0], []
 
 
-def _faults_on(
-    submission: Submission, point: tuning.Point | None, name: str, rules: Rules
-) -> Iterator[str]:
-    """Faults on one workload; stops where going on makes no sense."""
-    workload = registry.workload(name)
-    view = WorkloadView(workload, rules.fixed(name, submission.ruleset).budget_s)
-    stage = "init"
-    try:
-        stage = "batch_size"
-        batch_size = submission.algorithm.batch_size(view)
-        check_batch_size(batch_size)
-        stage = "init"
-        train = _initial(submission, view, workload, point)
-        batches = workload.dataset.training(batch_size, seed=0)
+class _Probe:
+    """A few steps of a submission on one workload; a stage that fails does not hide the next."""
+
+    def __init__(
+        self, submission: Submission, point: tuning.Point | None, name: str, rules: Rules
+    ) -> None:
+        self._path = str(submission.path)
+        self._algorithm = submission.algorithm
+        self._point = point
+        self._workload = registry.workload(name)
+        budget_s = rules.fixed(name, submission.ruleset).budget_s
+        self._view = WorkloadView(self._workload, budget_s)
+        self._faults: list[str] = []
+
+    def run(self) -> list[str]:
+        """All faults found."""
+        batch_size = self._try("batch_size", self._batch_size) or self._workload.batch_size
+        batches = self._workload.dataset.training(batch_size, seed=0)
+        train = self._try("init", self._init)
         for step in range(STEPS):
-            progress = Progress(step, 0.0, view.budget_s, ())
-            key = jax.random.key(step)
-            stage = "select_batch"
-            batch = submission.algorithm.select_batch(view, batches, train, key, progress)
-            stage = "update"
-            before = jax.tree.map(_shape, train.params)
-            train = submission.algorithm.update(view, train, batch, key, progress)
-            if found := list(_state_faults(train, before)):
-                yield from (f"step {step + 1}: {fault}" for fault in found)
-                return
-        stage = "params_for_evaluation"
-        progress = Progress(STEPS, 0.0, view.budget_s, ())
-        found_params = submission.algorithm.params_for_evaluation(view, train, progress)
-        yield from _evaluation_faults(found_params, train)
-    except TrainingComplete:
-        yield f"`{stage}` raises TrainingComplete within {STEPS} steps"
-    except UserError as error:
-        yield str(error)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - other people's code
-        where = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in where if frame.filename == str(submission.path)]
-        line = f" (line {own[-1].lineno})" if own else ""
-        message = f"{type(error).__name__}: {error}".partition("\n")[0]
-        yield f"`{stage}` raises{line} {message}"
+            if train is None:
+                return self._faults
+            arguments = (train, jax.random.key(step), Progress(step, 0.0, self._view.budget_s, ()))
+            before = len(self._faults)
+            batch = self._try("select_batch", self._select_batch, batches, *arguments)
+            batch = next(batches) if batch is None else batch
+            train = self._try("update", self._update, batch, *arguments)
+            if len(self._faults) > before:
+                break
+        if train is not None:
+            self._try("params_for_evaluation", self._params_for_evaluation, train)
+        return self._faults
 
+    def _try(self, stage: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        """The call's result, or None and a fault more."""
+        try:
+            return call(*arguments)
+        except TrainingComplete:
+            self._faults.append(f"`{stage}` raises TrainingComplete within {STEPS} steps")
+        except UserError as error:
+            self._faults.append(str(error).replace("\n", "\n  "))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - other people's code
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [frame.lineno for frame in frames if frame.filename == self._path]
+            line = f" (line {own[-1]})" if own else ""
+            message = f"{type(error).__name__}: {error}".partition("\n")[0]
+            self._faults.append(f"`{stage}` raises{line} {message}")
+        return None
 
-def _initial(
-    submission: Submission, view: WorkloadView, workload: Workload, point: tuning.Point | None
-) -> TrainState:
-    params, model_state = init_model(workload, jax.random.key(0))
-    hyperparameters = None if point is None else tuning.hyperparameters(point)
-    state = submission.algorithm.init(view, params, hyperparameters, jax.random.key(1))
-    return TrainState(params, model_state, state)
+    def _batch_size(self) -> int:
+        batch_size = self._algorithm.batch_size(self._view)
+        contract.check_batch_size(batch_size)
+        return batch_size
 
+    def _init(self) -> TrainState:
+        return initial_state(
+            self._algorithm,
+            self._view,
+            self._workload,
+            self._point,
+            model_key=jax.random.key(0),
+            init_key=jax.random.key(1),
+        )
 
-def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf))
+    def _select_batch(
+        self, batches: BatchStream, train: TrainState, key: jax.Array, progress: Progress
+    ) -> Batch:
+        return self._algorithm.select_batch(self._view, batches, train, key, progress)
 
+    def _update(
+        self, batch: Batch, train: TrainState, key: jax.Array, progress: Progress
+    ) -> TrainState:
+        train = self._algorithm.update(self._view, train, batch, key, progress)
+        jax.block_until_ready(train)
+        contract.check_state(train)
+        contract.check_params("`update`", train.params, self._view.parameter_shapes)
+        if names := contract.unfinite(train.params):
+            step = progress.step + 1
+            self._faults.append(f"`update` makes {', '.join(names)} NaN or infinite at step {step}")
+        return train
 
-def _state_faults(train: object, before: Params) -> Iterator[str]:
-    if not isinstance(train, TrainState):
-        yield f"`update` returns a {type(train).__name__}, not a TrainState"
-        return
-    yield from _params_faults("`update`", train.params, before)
-
-
-def _evaluation_faults(returned: Any, train: TrainState) -> Iterator[str]:
-    if not isinstance(returned, tuple) or len(returned) != 2:
-        yield "`params_for_evaluation` must return (params, model_state)"
-        return
-    expected = jax.tree.map(_shape, train.params)
-    yield from _params_faults("`params_for_evaluation`", returned[0], expected)
-
-
-def _params_faults(who: str, params: Params, expected: Params) -> Iterator[str]:
-    """Changed structure, shapes or dtypes, and numbers that are not finite."""
-    wanted, structure = jax.tree.flatten(expected)
-    if jax.tree.structure(params) != structure:
-        yield f"{who} changes the tree structure of the parameters"
-        return
-    for (path, leaf), want in zip(jax.tree_util.tree_leaves_with_path(params), wanted, strict=True):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        if (got := _shape(leaf)) != want:
-            yield f"{who} makes {name} {_text(got)}; it was {_text(want)}"
-        elif not math.isfinite(float(jnp.sum(jnp.abs(leaf)))):
-            yield f"{who} makes {name} NaN or infinite"
-
-
-def _text(shape: jax.ShapeDtypeStruct) -> str:
-    return f"{shape.dtype}{list(shape.shape)}"
+    def _params_for_evaluation(self, train: TrainState) -> None:
+        progress = Progress(STEPS, 0.0, self._view.budget_s, ())
+        evaluated = self._algorithm.params_for_evaluation(self._view, train, progress)
+        params, model_state = contract.check_evaluated(evaluated)
+        contract.check_params("`params_for_evaluation`", params, self._view.parameter_shapes)
+        Evaluator(self._workload)(params, model_state, Split.VALIDATION)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from algoperf import listing, registry, rulesets
 from algoperf.errors import UserError
-from algoperf.rulesets import Rules
+from algoperf.rulesets import Rules, Ruleset
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -73,7 +73,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--time", choices=("seconds", "steps", "examples", "flops"), default="seconds",
         help="what time is measured in (default: %(default)s)",
     )  # fmt: skip
-    verb.add_argument("--reference", metavar="SUBMISSION", help="that speed-ups are over")
+    verb.add_argument("--reference", metavar="SUBMISSION", help="that speedups are over")
+    verb.add_argument(
+        "--ruleset", choices=[str(ruleset) for ruleset in Ruleset], default=str(Ruleset.EXTERNAL),
+        help="of logs that do not say (default: %(default)s)",
+    )  # fmt: skip
     verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
     verb.add_argument("--out", type=Path, metavar="DIR", help="report: csv, md, json, plots")
     verb.set_defaults(call=score)
@@ -125,7 +129,7 @@ def run(
         raise UserError(f"--studies is {studies}; it must be at least 1.")
     fixed = rulesets.of_suite(suite, rules)
     names = _workload_names(fixed, workloads)
-    folder = results or Path("results") / suite
+    folder = results or Path("results") / (suite if rules is None else fixed.name)
     console = Console()
     todo = study.plan(submissions, names, fixed, folder, studies)
     console.print(
@@ -133,6 +137,7 @@ def run(
         f"{len(todo.todo)} to run{f' (at most {todo.worst_case})' if todo.todo else ''}.",
         soft_wrap=True,
         highlight=False,
+        markup=False,
     )
     if plan or not todo.todo:
         return
@@ -144,6 +149,7 @@ def run(
             "the trial again.",
             style="red",
             soft_wrap=True,
+            markup=False,
         )
 
 
@@ -177,6 +183,7 @@ def score(
     rules: str | None = None,
     time: str = "seconds",
     reference: str | None = None,
+    ruleset: str = Ruleset.EXTERNAL,
     json: Path | None = None,
     out: Path | None = None,
 ) -> None:
@@ -185,14 +192,16 @@ def score(
     from scoring.report import files, table
 
     name = rules or _recorded_rules(logs.rules_named_in(folders))
-    found = board.score(folders, rulesets.load(name), time, reference)
+    found = board.score(folders, rulesets.load(name), time, reference, Ruleset(ruleset))
     console = Console()
     table.terminal(found, console)
     if json is not None:
         files.write_json(found, json)
     if out is not None:
         written = files.write_report(found, out)
-        console.print(f"Report: {', '.join(map(str, written))}", soft_wrap=True, highlight=False)
+        console.print(
+            f"Report: {', '.join(map(str, written))}", soft_wrap=True, highlight=False, markup=False
+        )
 
 
 def _recorded_rules(names: set[str]) -> str:
@@ -201,7 +210,10 @@ def _recorded_rules(names: set[str]) -> str:
             f"The results do not name one set of rules ({', '.join(sorted(names)) or 'none'}); "
             f"choose with --rules: {', '.join(registry.rules_files())}."
         )
-    return names.pop()
+    (name,) = names
+    if name not in registry.rules_files():
+        raise UserError(f"The results were run under {name!r}: give that file with --rules.")
+    return name
 
 
 def targets(

@@ -43,6 +43,7 @@ class Clock:
     Args:
         meter: Measures compilation; None if there is none to measure.
         compile_counts: Whether compilation within submission time stays there.
+        run_ahead_s: How much work may be queued [s]; 0 to wait after every step.
         now: A monotonic clock [s].
     """
 
@@ -51,11 +52,13 @@ class Clock:
         meter: Meter | None = None,
         *,
         compile_counts: bool = False,
+        run_ahead_s: float = RUN_AHEAD_S,
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._now = now
         self._meter = meter
         self._compile_counts = compile_counts
+        self._run_ahead_s = run_ahead_s
         self._account = Account.SETUP
         self._since = self._settled_at = self._started = now()
         self._queued = 0
@@ -81,18 +84,20 @@ class Clock:
                 self.accounts[Account.COMPILATION] += compiling
                 spent -= compiling
         self.accounts[self._account] += spent
+        if account in SUBMISSION and self._account not in SUBMISSION:
+            self._settled_at = now  # what lies between is not the steps'
         self._since = now
         self._account = account
 
     def settle(self, outputs: Any) -> None:
-        """Waits for `outputs` of a step if more than `RUN_AHEAD_S` of work may be queued."""
+        """Waits for `outputs` of a step if more than `run_ahead_s` of work may be queued."""
         self._queued += 1
         if self._queued >= self._allowed:
             steps, began = self._queued, self._settled_at
             self._wait(outputs)
             step_s = max(self._settled_at - began, 1e-9) / steps
             # At most doubled, so that one odd measurement does not open the gate.
-            self._allowed = max(1, min(2 * steps, int(RUN_AHEAD_S / step_s)))
+            self._allowed = max(1, min(2 * steps, int(self._run_ahead_s / step_s)))
 
     def _wait(self, outputs: Any) -> None:
         jax.block_until_ready(outputs)

@@ -8,6 +8,8 @@ from pathlib import Path
 import jax
 from jax import monitoring
 
+from algoperf import machine
+
 _PREFIX = "/jax/core/compile/"
 
 
@@ -21,7 +23,6 @@ class CompileMeter:
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
         self._intervals: list[tuple[float, float]] = []
-        self._closed_s = 0.0
 
     def listen(self) -> None:
         """Starts to hear what JAX reports, for the rest of the process."""
@@ -46,15 +47,25 @@ class CompileMeter:
         return seconds
 
 
-def cache_folder(fingerprint: str) -> Path:
-    """Where compilations are kept: one folder for each kind of machine and version of jax."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "algoperf" / "compilations" / fingerprint
+def use_cache() -> bool:
+    """Keeps every compilation of this process on disk and looks there first.
 
+    One folder for each kind of machine and version, below `XDG_CACHE_HOME` or `~/.cache`.
 
-def use_cache(folder: Path) -> None:
-    """Keeps every compilation of this process in `folder` and looks there first."""
-    folder.mkdir(parents=True, exist_ok=True)
+    Returns:
+        Whether the folder can be written; without it everything works, but slower.
+    """
+    devices = [device.device_kind for device in jax.devices()]
+    kind = machine.fingerprint_id({**machine.fingerprint(devices), **machine.versions()})
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = home / "algoperf" / "compilations" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            return False
+    except (OSError, RuntimeError):  # no home at all
+        return False
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return True

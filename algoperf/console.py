@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -62,13 +63,13 @@ class Display:
 
     def began(self, spec: TrialSpec) -> None:
         self._began_trial = time.monotonic()
-        self._progress.update(self._task, description=f"{spec.label}: starting")
+        self._progress.update(self._task, description=f"{escape(spec.label)}: starting")
 
     def beat(self, spec: TrialSpec, beat: "Beat") -> None:
         target = spec.fixed.validation
         now = "" if math.isnan(beat.value) else f", {target.metric} {beat.value:.4g}"
         aim = "" if math.isnan(target.value) else f" (target {target.value:.4g})"
-        text = f"{spec.label}: step {beat.step}{now}{aim}"
+        text = f"{escape(spec.label)}: step {beat.step}{now}{aim}"
         self._progress.update(self._task, description=text, left=self._left())
 
     def ended(self, spec: TrialSpec, ending: Ending) -> None:
@@ -79,7 +80,7 @@ class Display:
         took = time.monotonic() - self._began_trial
         style = _STYLE[ending.status]
         self._console.print(
-            f"[dim]{self._done:>{len(str(self._total))}}/{self._total}[/dim] {spec.label}: "
+            f"[dim]{self._done:>{len(str(self._total))}}/{self._total}[/dim] {escape(spec.label)}: "
             f"[{style}]{ending.status.replace('_', ' ')}[/{style}]",
             f"[dim]({took:.1f} s)[/dim]",
             soft_wrap=True,

@@ -130,7 +130,8 @@ class _ArrayStream:
         if epoch not in self._epochs:
             rng = np.random.default_rng((self._seed, epoch))
             order = rng.permutation(self._examples).astype(np.int32)
-            self._epochs = {epoch - 1: self._epochs.get(epoch - 1, order), epoch: order}
+            kept = {past: rows for past, rows in self._epochs.items() if past == epoch - 1}
+            self._epochs = {**kept, epoch: order}
         return self._epochs[epoch]
 
 

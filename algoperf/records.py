@@ -14,7 +14,7 @@ folder `trial_<k>` is a whole trial.
 """
 
 import csv
-import fcntl
+import hashlib
 import json
 import math
 import os
@@ -98,12 +98,12 @@ class Ending:
     Attributes:
         status: One of the five.
         reason: One sentence.
-        steps: Updates done.
+        steps: Updates done; None if the trial could not tell any more.
     """
 
     status: Status
     reason: str
-    steps: int
+    steps: int | None
 
 
 class CannotRecord(UserError):
@@ -131,13 +131,17 @@ class TrialRecord:
         self._columns: list[str] | None = None
 
     def begin(self) -> None:
-        """An empty folder with source and point; what an earlier attempt left is dropped."""
+        """An empty folder with source and point; what an earlier attempt left is dropped.
+
+        Raises also if the submission's file is not the one that was planned with.
+        """
         point = {} if self.spec.point is None else dict(self.spec.point)
+        source = _source(self.spec)
         with _recording(self.folder):
             if self.folder.exists():
                 shutil.rmtree(self.folder)
             self.folder.mkdir(parents=True)
-            shutil.copyfile(self.spec.path, self.folder / SOURCE)
+            (self.folder / SOURCE).write_bytes(source)
             _write_json(self.folder / HYPERPARAMETERS, point)
 
     def append(self, row: Mapping[str, float | int]) -> None:
@@ -164,12 +168,28 @@ class TrialRecord:
             facts: What else is known: `machine`, `workload`, `clock`, ...
         """
         with _recording(self.folder):
+            if (measurements := self.folder / MEASUREMENTS).exists():
+                _sync(measurements)
             _write_json(self.folder / META_DATA, _meta_data(self.spec, facts))
             _write_json(self.folder / MANIFEST, _manifest(self.spec, ending, facts))
             _sync(self.folder)
             self.folder.rename(self.final)
             _sync(self.final.parent)
         return self.final
+
+
+def _source(spec: TrialSpec) -> bytes:
+    """The submission's file, which has to be what it was when the trial was planned."""
+    try:
+        source = spec.path.read_bytes()
+    except OSError as error:
+        raise CannotRecord(f"{spec.path} cannot be read any more: {error.strerror}.") from error
+    if hashlib.sha256(source).hexdigest() != spec.sha256:
+        raise CannotRecord(
+            f"{spec.path} was changed while its trials were run. Those recorded are of the version "
+            f"before: move {spec.submission!r} in the results folder away, and run it again."
+        )
+    return source
 
 
 def _manifest(spec: TrialSpec, ending: Ending, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,8 +253,8 @@ def _write_json(path: Path, value: Any) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -250,13 +270,18 @@ def exclusive(results: Path) -> Iterator[None]:
     Raises:
         UserError: If another process holds it.
     """
+    import fcntl  # not on Windows, where results can still be scored
+
     with _recording(results):
         results.mkdir(parents=True, exist_ok=True)
         lock = (results / ".lock").open("a+")
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            with _recording(results / ".lock"):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except CannotRecord as error:
+            if not isinstance(error.__cause__, BlockingIOError):
+                raise
             raise UserError(
                 f"Another run is using {results}. Wait for it, or give another folder with "
                 "--results."
@@ -273,9 +298,28 @@ def read_manifest(trial: Path) -> dict[str, Any] | None:
     """The trial's manifest; None if it is missing, unreadable or of another format."""
     try:
         manifest = json.loads((trial / MANIFEST).read_text())
-        return manifest if manifest["format"] == FORMAT else None
+        whole = (
+            manifest["format"] == FORMAT
+            and manifest["submission"]["sha256"]
+            and manifest["workload"]["name"]
+            and manifest["workload"]["fixed"] is not None
+            and Ruleset(manifest["ruleset"])
+            and Status(manifest["ending"]["status"])
+            and manifest["rules"]
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return manifest if whole else None
+
+
+def is_of(manifest: Mapping[str, Any], spec: TrialSpec) -> bool:
+    """Whether the recorded trial is exactly the one that `spec` determines."""
+    return (
+        manifest["submission"]["sha256"] == spec.sha256
+        and manifest["seed"] == spec.seed
+        and manifest["point"] == _plain(spec.point)
+        and same_fixed(manifest, spec.fixed)
+    )
 
 
 def same_fixed(manifest: Mapping[str, Any], fixed: WorkloadRules) -> bool:
@@ -284,7 +328,11 @@ def same_fixed(manifest: Mapping[str, Any], fixed: WorkloadRules) -> bool:
 
 
 def read_measurements(trial: Path) -> "pd.DataFrame":
-    """The trial's evaluations, a row each."""
+    """The trial's evaluations, a row each.
+
+    Raises:
+        FileNotFoundError: If it made none.
+    """
     import pandas as pd  # a second of import that planning a run does not need
 
     return pd.read_csv(trial / MEASUREMENTS)

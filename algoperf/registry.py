@@ -105,6 +105,8 @@ def submission_path(name_or_path: str) -> Path:
         file = folder / f"{name_or_path}.py"
         if file.is_file() and not name_or_path.startswith("_"):
             return file
+    if path.with_suffix(".py").is_file():
+        raise UserError(f"{name_or_path!r} is no registered name. For the file: {name_or_path}.py")
     raise unknown("submission", name_or_path, submission_names(), "algoperf list submissions")
 
 

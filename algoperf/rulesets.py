@@ -6,6 +6,7 @@ path to a file of the user's own is taken wherever a name is. No jax: scoring re
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -126,6 +127,8 @@ def _parse(raw: Mapping[str, Any], stem: str) -> Rules:
         raise ValueError(f"no targets for {', '.join(without)}")
     if not rules.base_workloads:
         raise ValueError("no base workloads")
+    if lacking := [ruleset for ruleset in Ruleset if ruleset not in rules.tuning]:
+        raise ValueError(f"tuning lacks {', '.join(lacking)}")
     if rules.tau_max <= 1:
         raise ValueError(f"tau_max is {rules.tau_max}, must be above 1")
     return rules
@@ -160,10 +163,15 @@ def of_suite(suite: str, rules: str | None = None) -> Rules:
     Raises:
         UserError: If there is no such suite, or there are no such rules.
     """
-    if rules is not None:
-        return load(rules)
     known = suites()
     if suite not in known:
         raise registry.unknown("suite", suite, known, "algoperf list suites")
-    names = known[suite]
-    return load(suite if suite in names else max(n for n in names if "as-published" not in n))
+    if rules is not None:
+        return load(rules)
+    return load(suite if suite in known[suite] else max(known[suite], key=_version))
+
+
+def _version(name: str) -> tuple[int, ...]:
+    """`v0.10` is newer than `v0.6`; a form of it, like `v0.6-as-published`, is no newer."""
+    numbers = re.fullmatch(r"v(\d+)\.(\d+)", name)
+    return tuple(map(int, numbers.groups())) if numbers else (-1,)

@@ -28,6 +28,15 @@ def round_up(count: int) -> int:
     return -(-count // devices) * devices
 
 
+def steps_may_overlap() -> bool:
+    """Whether a step may be queued while the one before still runs.
+
+    Devices that share threads (several CPU devices in a process) deadlock where the collectives
+    of two steps meet.
+    """
+    return jax.device_count() == 1
+
+
 def divides(batch_size: int) -> bool:
     """Whether a batch of this size can be spread evenly."""
     return batch_size % jax.device_count() == 0

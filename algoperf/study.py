@@ -71,9 +71,9 @@ def plan(
     faults: list[str] = []
     whole: list[list[TrialSpec]] = []
     done = 0
-    for name in submissions:
+    for path in _paths(submissions, faults):
         try:
-            specs, there = _of_submission(name, workloads, rules, results, studies)
+            specs, there = _of_submission(path, workloads, rules, results, studies)
         except UserError as error:
             faults.append(str(error).replace("\n", "\n    "))
         else:
@@ -85,21 +85,31 @@ def plan(
         raise UserError.of_many("Nothing was run:", faults)
     todo = [spec for specs in whole for spec in specs]
     for name in dict.fromkeys(spec.workload for spec in todo):
-        if registry.workload_module(name) is None:
-            raise UserError(
-                f"The rules {rules.name!r} name the workload {name!r}, which is not installed. "
-                "See 'algoperf list workloads'."
-            )
+        registry.workload(name)  # tells if there is none
     order = {name: place for place, name in enumerate(workloads)}
     todo.sort(key=lambda spec: (spec.study, order[spec.workload], spec.trial))
     return Plan(done, tuple(todo))
 
 
+def _paths(submissions: Sequence[str], faults: list[str]) -> list[Path]:
+    """Their files, each once; what does not exist, or is named like another, goes to `faults`."""
+    found: dict[str, Path] = {}
+    for given in submissions:
+        try:
+            path = registry.submission_path(given)
+        except UserError as error:
+            faults.append(str(error))
+            continue
+        name = registry.submission_name(path)
+        if found.setdefault(name, path) != path:
+            faults.append(f"{found[name]} and {path} have the same name; rename one.")
+    return list(found.values())
+
+
 def _of_submission(
-    name_or_path: str, workloads: Sequence[str], rules: Rules, results: Path, studies: int | None
+    path: Path, workloads: Sequence[str], rules: Rules, results: Path, studies: int | None
 ) -> tuple[list[TrialSpec], int]:
     """Missing trials of one submission, and the number of those recorded."""
-    path = registry.submission_path(name_or_path)
     name, sha256 = registry.submission_name(path), registry.source_hash(path)
     ruleset = _recorded_ruleset(results, name, sha256, rules)
     if ruleset is not None:
@@ -172,9 +182,10 @@ def _recorded_ruleset(results: Path, name: str, sha256: str, rules: Rules) -> Ru
             raise UserError(f"{trial} was run with another version of {name!r}. {cure}")
         ruleset = Ruleset(manifest["ruleset"])
         workload = manifest["workload"]["name"]
-        now = rules.workloads.get(workload)
-        if manifest["rules"] != rules.name or now is None:
+        if manifest["rules"] != rules.name:
             raise UserError(f"{trial} was run under the rules {manifest['rules']!r}. {cure}")
+        if workload not in rules.workloads:
+            raise UserError(f"{trial} is on a workload that the rules no longer have. {cure}")
         if not records.same_fixed(manifest, rules.fixed(workload, ruleset)):
             raise UserError(f"{trial} was run with other targets or another budget. {cure}")
     return ruleset
@@ -203,6 +214,8 @@ def run(todo: Sequence[TrialSpec], results: Path, watcher: Watcher) -> None:
         modules = {registry.workload_module(spec.workload) for spec in todo}
         executor = LocalExecutor(results, sorted(filter(None, modules)))
         for spec in todo:
+            if spec.folder(executor.results).exists():
+                continue  # another run did it after this one was planned
             watcher.began(spec)
             ending = executor.run(spec, lambda beat, spec=spec: watcher.beat(spec, beat))
             watcher.ended(spec, ending)

@@ -1,6 +1,7 @@
 """What a training algorithm must and may define; loading and checking one.
 
-A submission is one Python file. The short form:
+A submission is one Python file; what is hashed and kept with its results is all of it. The
+short form:
 
     search_space = {"learning_rate": {"min": 1e-4, "max": 1e-1, "scaling": "log"}}
     submission = from_optax(lambda hp, workload: optax.adamw(hp.learning_rate))
@@ -10,6 +11,7 @@ The long form defines `init` and `update`, and what it wants of `batch_size`, `s
 is a self-tuning submission.
 """
 
+import contextlib
 import importlib.util
 import inspect
 import re
@@ -124,6 +126,18 @@ def load(name_or_path: str | Path) -> Submission:
     Raises:
         UserError: If it does not exist, does not import, or lists all that is wrong with it.
     """
+    submission, faults = examine(name_or_path)
+    if faults or submission is None:
+        raise UserError.of_many(f"{name_or_path} is not a valid submission:", faults)
+    return submission
+
+
+def examine(name_or_path: str | Path) -> tuple[Submission | None, list[str]]:
+    """The submission as far as it can be used, and everything that is wrong with its file.
+
+    Raises:
+        UserError: If it does not exist or does not import.
+    """
     path = registry.submission_path(str(name_or_path))
     name = registry.submission_name(path)
     faults: list[str] = []
@@ -132,16 +146,14 @@ def load(name_or_path: str | Path) -> Submission:
     module = _import(path)
     algorithm = _algorithm(module, faults)
     space = None
-    raw_space = getattr(module, "search_space", None)
-    if raw_space is not None:
-        try:
-            space = tuning.parse(raw_space)
-        except UserError as error:
-            faults.append(str(error).replace("\n", "\n  "))
-    if faults or algorithm is None:
-        raise UserError.of_many(f"{path} is not a valid submission:", faults)
+    if (raw := getattr(module, "search_space", None)) is not None:
+        space, wrong = tuning.read(raw)
+        faults += [f"search_space: {fault}" for fault in wrong]
+    if algorithm is None:
+        return None, faults
     doc = (inspect.getdoc(module) or "").partition("\n")[0]
-    return Submission(name, path, registry.source_hash(path), doc, space, algorithm)
+    sha256 = registry.source_hash(path)
+    return Submission(name, path, sha256, doc, space, algorithm), faults
 
 
 def _import(path: Path) -> ModuleType:
@@ -151,9 +163,6 @@ def _import(path: Path) -> ModuleType:
         raise UserError(f"{path} cannot be imported; a submission is a Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    # Helpers beside the file can be imported, and shadow nothing.
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -195,9 +204,10 @@ def _takes(function: object, count: int) -> bool:
 
 
 def _signature(function: object) -> str:
-    return (
-        str(inspect.signature(function)) if callable(function) else f"a {type(function).__name__}"
-    )
+    if callable(function):
+        with contextlib.suppress(ValueError):  # a built-in may have none
+            return str(inspect.signature(function))
+    return f"a {type(function).__name__}"
 
 
 class _OptaxState(flax.struct.PyTreeNode):
@@ -242,16 +252,16 @@ def from_optax(
         floats = {n: jnp.asarray(v) for n, v in point.items() if isinstance(v, float)}
         fixed = tuple((n, v) for n, v in point.items() if not isinstance(v, float))
 
-        def start(floats: dict[str, jax.Array]) -> _OptaxState:
+        def start(floats: dict[str, jax.Array], params: Params) -> _OptaxState:
             hp = _point(floats, fixed)
             return _OptaxState(transformation(hp, workload).init(params), floats, fixed)
 
-        def probe(floats: dict[str, jax.Array]) -> Any:
+        def probe(floats: dict[str, jax.Array], params: Params) -> Any:
             zero = jnp.zeros(())
             return _change(
                 transformation,
                 workload,
-                start(floats),
+                start(floats, params),
                 params=params,
                 gradient=params,
                 loss=lambda _: zero,
@@ -259,10 +269,10 @@ def from_optax(
             )
 
         try:
-            jax.eval_shape(probe, floats)
+            jax.eval_shape(probe, floats, params)
         except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
             floats, fixed = {}, tuple(point.items())
-        return jax.jit(start)(floats)
+        return jax.jit(start)(floats, params)
 
     def update(
         workload: WorkloadView, train: TrainState, batch: Batch, key: jax.Array, progress: Progress

@@ -153,19 +153,39 @@ def _repeats(rules: Rules, how: Protocol, best: TrialSpec) -> list[TrialSpec]:
 
 
 def _missing(specs: Sequence[TrialSpec], results: Path) -> list[TrialSpec]:
-    return [spec for spec in specs if not spec.folder(results).exists()]
+    """The trials that are not recorded.
+
+    Raises:
+        UserError: If another trial is recorded in the place of one of them.
+    """
+    missing = []
+    for spec in specs:
+        folder = spec.folder(results)
+        if not folder.exists():
+            missing.append(spec)
+            continue
+        manifest = records.read_manifest(folder)
+        if manifest is None or not records.is_of(manifest, spec):
+            raise UserError(
+                f"{folder} is of another submission, point, seed or step hint than the protocol "
+                f"asks for now. Move {results} away, or give another folder with --results."
+            )
+    return missing
 
 
 def _outcome(spec: TrialSpec, results: Path) -> dict[str, Any]:
     """What one run came to: its best validation value, and the test value at that evaluation."""
     target = spec.fixed.validation
-    rows = records.read_measurements(spec.folder(results))
     outcome: dict[str, Any] = {
         "submission": spec.submission,
         "point": spec.point,
         "seed": spec.seed,
         "best_validation": None,
     }
+    try:
+        rows = records.read_measurements(spec.folder(results))
+    except FileNotFoundError:  # it ended before its first evaluation
+        return outcome
     measured = rows[np.isfinite(rows[f"validation/{target.metric}"])]
     if len(measured):
         ordered = measured.sort_values(f"validation/{target.metric}", kind="stable")
@@ -217,12 +237,11 @@ def _settle(
         raise UserError("More than half of the repeated runs measured nothing; widen the search.")
     hit = replace(target, value=value)
     tests = [r["test"] for r, v in zip(repeats, values, strict=True) if hit.met(v)]
-    step_s = max(
-        statistics.median(
-            [r["step_s"] for r in search if r["submission"] == name and "step_s" in r]
-        )
+    by_algorithm = [
+        [run["step_s"] for run in search if run["submission"] == name and "step_s" in run]
         for name in how.submissions
-    )
+    ]
+    step_s = max(statistics.median(times) for times in by_algorithm if times)
     return {
         "validation_target": value,
         "test_target": min(tests) if target.higher_is_better else max(tests),
@@ -253,4 +272,7 @@ def _provenance_file(rules: str) -> Path:
 
 
 def _dump(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Writes JSON in one move: half a rules file would break every import of a workload."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    partial.replace(path)

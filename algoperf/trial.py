@@ -1,5 +1,6 @@
 """One training run, start to end. The loop in `train_loop` is the rules page in code."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -11,16 +12,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algoperf import flops, machine, registry, sharding, tuning
-from algoperf.clock import Account, Clock, Meter
+from algoperf import contract, flops, machine, registry, sharding, tuning
+from algoperf.clock import RUN_AHEAD_S, Account, Clock, Meter
 from algoperf.data import BatchStream
-from algoperf.errors import TrainingComplete, UserError
+from algoperf.errors import TrainingComplete
 from algoperf.records import Ending, TrialRecord, TrialSpec, now
 from algoperf.spec import Evaluation, ModelState, Params, Progress, Split, Status, TrainState
 from algoperf.submission import Algorithm, load
 from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
 
 HEARTBEAT_S = 0.5
+
+COMPILE_LIMIT_S = 120.0
+"""Beyond ten budgets, how much compilation a trial may do."""
 
 EVALUATED = {
     Split.TRAIN: Split.EVAL_TRAIN,
@@ -38,13 +42,11 @@ class Beat:
         step: Updates done.
         time_s: Submission time [s].
         value: Latest validation metric; NaN before the first evaluation.
-        started: Whether the first update has returned.
     """
 
     step: int
     time_s: float
     value: float
-    started: bool
 
 
 Report = Callable[[Beat], None]
@@ -95,12 +97,16 @@ def run(
     started = now()
     before = machine.calibrate()
     workload = replace(registry.workload(spec.workload), **vars(spec.fixed))
-    clock = Clock(meter, compile_counts=workload.compile_counts, now=clock_now)
+    clock = Clock(
+        meter,
+        compile_counts=workload.compile_counts,
+        run_ahead_s=RUN_AHEAD_S if sharding.steps_may_overlap() else 0.0,
+        now=clock_now,
+    )
     algorithm = load(spec.path).algorithm
     state = prepare(spec, workload, algorithm, clock, append=record.append, report=report)
     ending = train_loop(state)
     clock.enter(Account.LOGGING)
-    fingerprint = machine.fingerprint([device.device_kind for device in jax.devices()])
     return ending, {
         "started": started,
         "ended": now(),
@@ -119,10 +125,14 @@ def run(
             "total_s": clock.total_s,
         },
         "flops_per_step": state.flops_per_step,
-        "machine": fingerprint,
-        "machine_id": machine.fingerprint_id(fingerprint),
         "calibration": {"before": before, "after": machine.calibrate()},
     }
+
+
+def machine_facts() -> dict[str, Any]:
+    """The machine as this process sees it, for the manifest."""
+    fingerprint = machine.fingerprint([device.device_kind for device in jax.devices()])
+    return {"machine": fingerprint, "machine_id": machine.fingerprint_id(fingerprint)}
 
 
 def prepare(
@@ -138,10 +148,10 @@ def prepare(
     model_key, data_key, init_key, step_key = jax.random.split(jax.random.key(spec.seed), 4)
     view = WorkloadView(workload, spec.fixed.budget_s)
     batch_size = algorithm.batch_size(view)
-    check_batch_size(batch_size)
-    params, model_state = init_model(workload, model_key)
-    point = None if spec.point is None else tuning.hyperparameters(spec.point)
-    train = TrainState(params, model_state, algorithm.init(view, params, point, init_key))
+    contract.check_batch_size(batch_size)
+    train = initial_state(
+        algorithm, view, workload, spec.point, model_key=model_key, init_key=init_key
+    )
     data_seed = int(jax.random.randint(data_key, (), 0, np.iinfo(np.int32).max))
     batches = workload.dataset.training(batch_size, data_seed)
     return Run(
@@ -161,19 +171,21 @@ def prepare(
     )
 
 
-def check_batch_size(batch_size: object) -> None:
-    """Refuses what cannot be a batch size here.
-
-    Raises:
-        UserError: If it is not a positive number that the number of devices divides.
-    """
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise UserError(f"`batch_size` returned {batch_size!r}; it must be a positive int.")
-    if not sharding.divides(batch_size):
-        raise UserError(
-            f"`batch_size` returned {batch_size}, which {jax.device_count()} devices cannot share "
-            f"evenly; {sharding.round_up(batch_size)} would do."
-        )
+def initial_state(
+    algorithm: Algorithm,
+    view: WorkloadView,
+    workload: Workload,
+    point: tuning.Point | None,
+    *,
+    model_key: jax.Array,
+    init_key: jax.Array,
+) -> TrainState:
+    """Fresh parameters, and what the submission's `init` makes of them, on every device."""
+    params, model_state = init_model(workload, model_key)
+    hyperparameters = None if point is None else tuning.hyperparameters(point)
+    state = algorithm.init(view, params, hyperparameters, init_key)
+    # Where a step leaves it, so that the step is compiled once.
+    return jax.device_put(TrainState(params, model_state, state), sharding.replicated())
 
 
 def train_loop(run: Run) -> Ending:
@@ -183,18 +195,22 @@ def train_loop(run: Run) -> Ending:
         clock.enter(Account.DATA)
         if clock.submission_s >= run.budget_s:
             return _ending(run, Status.BUDGET_EXHAUSTED, f"{run.budget_s:g} s of training are used")
+        if clock.compile_s > compile_limit_s(run.budget_s):
+            return _ending(run, Status.FAILED, f"{clock.compile_s:.0f} s went into compilation")
         progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
         select_key, update_key = next(run.keys)
         batch = run.algorithm.select_batch(run.view, run.batches, run.train, select_key, progress)
         clock.enter(Account.UPDATE)
         try:
             run.train = run.algorithm.update(run.view, run.train, batch, update_key, progress)
+            contract.check_state(run.train)
         except TrainingComplete:
             complete = True
         else:
             complete = False
             run.step += 1
             clock.settle(run.train)
+            clock.enter(Account.UPDATE)
         if _due(run) if not complete else _stale(run):
             evaluation = _evaluation(run)
             if evaluation is None:
@@ -203,11 +219,16 @@ def train_loop(run: Run) -> Ending:
             if target.met(value):
                 reason = f"validation {target.metric} is {value:.6g}"
                 return _ending(run, Status.TARGET_REACHED, reason)
-            if not _finite(run.train.params):
-                return _ending(run, Status.DIVERGED, "a parameter is no longer a finite number")
+            if names := contract.unfinite(run.train.params):
+                return _ending(run, Status.DIVERGED, f"{names[0]} is no longer finite")
         if complete:
             return _ending(run, Status.FINISHED_EARLY, "the submission has nothing more to gain")
         _heartbeat(run)
+
+
+def compile_limit_s(budget_s: float) -> float:
+    """How much compilation a trial may do [s]: it is off the clock, but not without end."""
+    return COMPILE_LIMIT_S + 10 * min(budget_s, 3600.0)
 
 
 def _ending(run: Run, status: Status, reason: str) -> Ending:
@@ -219,7 +240,6 @@ def _due(run: Run) -> bool:
     if run.workload.eval_every_steps is not None:
         return run.step % run.workload.eval_every_steps == 0
     last = run.evaluations[-1].time_s if run.evaluations else 0.0
-    run.clock.enter(Account.UPDATE)
     return run.clock.submission_s - last >= (run.workload.eval_every_s or math.inf)
 
 
@@ -233,8 +253,10 @@ def _evaluation(run: Run) -> Evaluation | None:
     clock = run.clock
     clock.enter(Account.PARAMS_FOR_EVALUATION, after=run.train)
     progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
-    params, model_state = run.algorithm.params_for_evaluation(run.view, run.train, progress)
-    clock.enter(Account.EVALUATION, after=(params, model_state))
+    evaluated = run.algorithm.params_for_evaluation(run.view, run.train, progress)
+    clock.enter(Account.EVALUATION, after=evaluated)
+    params, model_state = contract.check_evaluated(evaluated)
+    contract.check_params("the submission", params, run.view.parameter_shapes)
     if clock.submission_s > run.budget_s:
         return None
     metrics = {
@@ -282,34 +304,24 @@ def _report(run: Run) -> None:
     run.reported_at = run.clock.total_s
     metric = f"validation/{run.workload.validation.metric}"
     value = run.evaluations[-1].metrics[metric] if run.evaluations else math.nan
-    run.report(Beat(run.step, run.clock.submission_s, value, started=True))
-
-
-@jax.jit
-def _all_finite(params: Params) -> jax.Array:
-    return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]).all()
-
-
-def _finite(params: Params) -> bool:
-    return bool(_all_finite(params))
+    run.report(Beat(run.step, run.clock.submission_s, value))
 
 
 _BLOCK = 64
 
 
-@partial(jax.jit, out_shardings=None)
-def _key_block(key: jax.Array, start: Any) -> tuple[jax.Array, ...]:
-    # A tuple, since taking an element of an array would be a dispatch for every step.
-    return tuple(jax.random.fold_in(key, start + offset) for offset in range(2 * _BLOCK))
+@jax.jit
+def _key_block(key: jax.Array, start: int) -> list[jax.Array]:
+    keys = jax.vmap(partial(jax.random.fold_in, key))(start + jnp.arange(2 * _BLOCK))
+    # A list, since taking an element of an array would be a dispatch for every step.
+    return [keys[place] for place in range(2 * _BLOCK)]
 
 
 def _step_keys(key: jax.Array) -> Iterator[tuple[jax.Array, jax.Array]]:
-    """Two independent keys a step, the same for the same step whatever came before."""
-    start = 0
-    while True:
+    """Two independent keys for each step, in order."""
+    for start in itertools.count(step=2 * _BLOCK):
         block = _key_block(key, start)
         yield from zip(block[::2], block[1::2], strict=True)
-        start += 2 * _BLOCK
 
 
 def _flops(

@@ -10,6 +10,7 @@ an entry for each hyperparameter,
 or a list of points, `[{"learning_rate": 1e-3, "beta1": 0.9}, ...]`, taken in its order.
 """
 
+import keyword
 import math
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
@@ -76,28 +77,43 @@ def parse(raw: object) -> SearchSpace:
     Raises:
         UserError: Lists everything that is wrong with it.
     """
-    faults: list[str] = []
-    space: SearchSpace
-    if isinstance(raw, Mapping):
-        space = Box(
-            {str(name): _dimension(str(name), entry, faults) for name, entry in raw.items()}
-        )
-        if not raw:
-            faults.append("it has no hyperparameter; leave `search_space` out for self-tuning")
-    elif isinstance(raw, Sequence) and not isinstance(raw, str):
-        space = _points(raw, faults)
-    else:
-        raise UserError(
-            f"The search space is a {type(raw).__name__}; give a dictionary (hyperparameter to "
-            "min, max and scaling, or to feasible_points) or a list of points."
-        )
+    space, faults = read(raw)
     if faults:
         raise UserError.of_many("The search space does not parse:", faults)
     return space
 
 
+def read(raw: object) -> tuple[SearchSpace, list[str]]:
+    """The search space that `raw` describes, and what is wrong with it.
+
+    A faulty dimension becomes a single value near what was meant, so that the rest of a
+    submission can still be checked.
+    """
+    faults: list[str] = []
+    space: SearchSpace = Box({})
+    if isinstance(raw, Mapping):
+        space = Box({str(n): _dimension(str(n), entry, faults) for n, entry in raw.items()})
+        if not raw:
+            faults.append("it has no hyperparameter; leave `search_space` out for self-tuning")
+    elif isinstance(raw, Sequence) and not isinstance(raw, str):
+        space = _points(raw, faults)
+    else:
+        faults.append(
+            f"it is a {type(raw).__name__}; give a dictionary (hyperparameter to min, max and "
+            "scaling, or to feasible_points) or a list of points"
+        )
+    names = space.dimensions if isinstance(space, Box) else [n for p in space.points for n in p]
+    faults += [
+        f"{name!r} cannot be a hyperparameter's name, which is read as hp.name: use letters, "
+        "digits and underscores, and no word of Python's own"
+        for name in dict.fromkeys(names)
+        if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_")
+    ]
+    return space, faults
+
+
 def _points(raw: Sequence[object], faults: list[str]) -> Points:
-    points = [dict(p) for p in raw if isinstance(p, Mapping)]
+    points = [{str(n): v for n, v in p.items()} for p in raw if isinstance(p, Mapping)]
     if not raw:
         faults.append("the list of points is empty")
     elif len(points) < len(raw):
@@ -118,18 +134,21 @@ def _is_value(value: object) -> bool:
     )
 
 
-_NOTHING = Choice((0,))
+def _instead(*values: object) -> Choice:
+    """One value for a faulty dimension: the first that is a positive number, or else 1."""
+    numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    return Choice((next((float(v) for v in numbers if 0 < v < math.inf), 1.0),))
 
 
 def _dimension(name: str, entry: object, faults: list[str]) -> Dimension:
     if not isinstance(entry, Mapping):
         faults.append(f"{name}: {entry!r} is not a dictionary")
-        return _NOTHING
+        return _instead(entry)
     if "feasible_points" in entry:
         values = entry["feasible_points"]
         if not isinstance(values, (list, tuple)) or not values:
             faults.append(f"{name}: feasible_points is {values!r}; give a list with values")
-            return _NOTHING
+            return _instead(values)
         faults += [
             f"{name}: {v!r} is not a finite number, string or boolean"
             for v in values
@@ -148,13 +167,13 @@ def _dimension(name: str, entry: object, faults: list[str]) -> Dimension:
 def _interval(name: str, entry: Mapping[str, Any], faults: list[str]) -> Dimension:
     if missing := [key for key in ("min", "max") if key not in entry]:
         faults.append(f"{name}: lacks {' and '.join(missing)} (or feasible_points)")
-        return _NOTHING
+        return _instead(*entry.values())
     low, high, scaling = entry["min"], entry["max"], entry.get("scaling", "linear")
     numbers = [v for v in (low, high) if isinstance(v, (int, float)) and not isinstance(v, bool)]
     before = len(faults)
     if len(numbers) < 2 or not all(map(math.isfinite, numbers)):
         faults.append(f"{name}: min {low!r} and max {high!r} must be finite numbers")
-        return _NOTHING
+        return _instead(low, high)
     if low > high:
         faults.append(f"{name}: min {low} is above max {high}")
     if scaling not in ("linear", "log"):
@@ -162,7 +181,7 @@ def _interval(name: str, entry: Mapping[str, Any], faults: list[str]) -> Dimensi
     if scaling == "log" and low <= 0:
         faults.append(f"{name}: a log scale cannot start at {low}; min must be above 0")
     if len(faults) > before:
-        return _NOTHING
+        return _instead(low, high)
     return Interval(float(low), float(high), scaling == "log")
 
 

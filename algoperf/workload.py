@@ -246,6 +246,7 @@ class Evaluator:
     def __call__(self, params: Params, model_state: ModelState, split: Split) -> dict[str, float]:
         """Every metric on `split`, by name."""
         batches = self._workload.dataset.evaluation(split, self._workload.eval_batch_size)
-        parts = [self._totals(params, model_state, batch) for batch in batches]
-        whole = jax.device_get(jax.tree.map(lambda *leaves: sum(leaves), *parts))
+        # Fetched one by one: no more than one batch is ever held or under way.
+        parts = [jax.device_get(self._totals(params, model_state, batch)) for batch in batches]
+        whole = jax.tree.map(lambda *leaves: sum(leaves), *parts)
         return {name: m.finish(whole[name]) for name, m in self._workload.metrics.items()}

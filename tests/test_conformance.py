@@ -45,7 +45,8 @@ class Case:
         return TrainState(params, model_state, state)
 
     def step(self, train: TrainState, seed: int = 0) -> TrainState:
-        return SGD.update(self.view, train, self.batch, jax.random.key(seed), NOW)
+        after = SGD.update(self.view, train, self.batch, jax.random.key(seed), NOW)
+        return jax.block_until_ready(after)
 
 
 @cache

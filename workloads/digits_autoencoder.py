@@ -12,7 +12,7 @@ import jax
 from algoperf.parameters import Initializer
 from algoperf.spec import Batch, LossType
 from algoperf.workload import Metric, Workload, numbers
-from workloads.datasets.digits import digits
+from workloads.datasets.digits import shifted_digits
 from workloads.losses import reconstruction_error
 from workloads.models.layers import dense
 
@@ -27,7 +27,7 @@ class DeepAutoencoder(nn.Module):
     """
 
     widths: tuple[int, ...]
-    activation: Callable[[jax.Array], jax.Array] = nn.tanh
+    activation: Callable[[jax.Array], jax.Array] = nn.gelu
     kernel_init: Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
@@ -49,7 +49,7 @@ digits_autoencoder = Workload(
     **numbers("quick", "digits_autoencoder"),
     suite="quick",
     model=DeepAutoencoder(widths=(512, 256, 128, 30)),
-    dataset=digits,
+    dataset=shifted_digits,
     loss_type=LossType.MEAN_SQUARED_ERROR,
     loss=reconstruction_error,
     metrics={"mse": Metric(reconstruction_error)},
@@ -58,11 +58,11 @@ digits_autoencoder = Workload(
     eval_every_steps=50,
 )
 
-digits_autoencoder_gelu = replace(
+digits_autoencoder_tanh = replace(
     digits_autoencoder,
-    **numbers("quick", "digits_autoencoder_gelu"),
+    **numbers("quick", "digits_autoencoder_tanh"),
     base="digits_autoencoder",
-    model=replace(digits_autoencoder.model, activation=nn.gelu),
+    model=replace(digits_autoencoder.model, activation=nn.tanh),
 )
 
 digits_autoencoder_orthogonal = replace(

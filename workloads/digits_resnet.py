@@ -18,9 +18,9 @@ digits_resnet = Workload(
     loss_type=LossType.SOFTMAX_CROSS_ENTROPY,
     loss=softmax_cross_entropy,
     metrics=classification_metrics,
-    batch_size=256,
+    batch_size=128,
     eval_batch_size=512,
-    eval_every_steps=10,
+    eval_every_steps=20,
 )
 
 digits_resnet_gelu = replace(

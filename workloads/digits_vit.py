@@ -20,7 +20,7 @@ digits_vit = Workload(
     metrics=classification_metrics,
     batch_size=64,
     eval_batch_size=512,
-    eval_every_steps=25,
+    eval_every_steps=30,
 )
 
 digits_vit_relu = replace(

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -29,6 +30,9 @@ START_LIMIT_S = 120.0
 SILENCE_LIMIT_S = 60.0
 """Beyond the budget, how long a trial may give no sign of life."""
 
+LONGEST_S = 3600.0
+"""What counts as the budget here where there is none, or a longer one."""
+
 
 class LocalExecutor:
     """Runs trials, each in a fresh process.
@@ -39,7 +43,7 @@ class LocalExecutor:
     """
 
     def __init__(self, results: Path, preload: Iterable[str]) -> None:
-        self._results = results
+        self.results = results.resolve()  # a submission may change the working directory
         self._context = _context(["algoperf.executors.worker", *preload])
 
     def run(self, spec: TrialSpec, on_beat: "Callable[[Beat], None]") -> Ending:
@@ -50,12 +54,17 @@ class LocalExecutor:
             KeyboardInterrupt: After the trial's process was ended; nothing is recorded of it.
         """
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(  # type: ignore[attr-defined]
-            target=_start, args=(spec, self._results, theirs), daemon=False
+        process = self._context.Process(  # type: ignore[attr-defined] - typeshed has it on subclasses only
+            target=_start, args=(spec, self.results, theirs), daemon=False
         )
-        process.start()
-        theirs.close()
         try:
+            # The server that forks is started with the first trial; Ctrl-C is not for it.
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            theirs.close()
             ending = self._follow(spec, cast("Connection[Any, Any]", ours), process, on_beat)
         finally:
             _end(process)
@@ -69,23 +78,26 @@ class LocalExecutor:
         process: BaseProcess,
         on_beat: "Callable[[Beat], None]",
     ) -> Ending:
-        limit_s = START_LIMIT_S + 10 * spec.fixed.budget_s
+        budget_s = min(spec.fixed.budget_s, LONGEST_S)
+        limit_s = START_LIMIT_S + 10 * budget_s
         heard = time.monotonic()
         while True:
-            if connection.poll(min(1.0, limit_s)):
+            ready = wait([connection, process.sentinel], timeout=1.0)
+            if connection.poll():
                 try:
                     message = connection.recv()
                 except (EOFError, OSError):
-                    process.join()
+                    process.join(timeout=5.0)
                     return self._record_failure(spec, _death(process.exitcode))
                 if isinstance(message, Ending):
                     return message
                 if isinstance(message, UserError):
                     raise message
                 heard = time.monotonic()
-                if message.started:
-                    limit_s = SILENCE_LIMIT_S + spec.fixed.budget_s
+                limit_s = SILENCE_LIMIT_S + budget_s
                 on_beat(message)
+            elif process.sentinel in ready:
+                return self._record_failure(spec, _death(process.exitcode))
             elif time.monotonic() - heard > limit_s:
                 _end(process)
                 reason = f"no step returned within {limit_s:.0f} s; the process was ended"
@@ -93,10 +105,10 @@ class LocalExecutor:
 
     def _record_failure(self, spec: TrialSpec, reason: str) -> Ending:
         """Records a trial whose process could not do it itself."""
-        record = TrialRecord(spec, self._results)
+        record = TrialRecord(spec, self.results)
         if not record.folder.exists():
             record.begin()
-        ending = Ending(Status.FAILED, reason, steps=-1)
+        ending = Ending(Status.FAILED, reason, steps=None)
         record.finish(ending, {"machine": machine.fingerprint()})
         return ending
 
@@ -118,11 +130,12 @@ def _context(preload: list[str]) -> BaseContext:
 def _end(process: BaseProcess) -> None:
     """Ends the process and whatever it left behind in its group."""
     pid = process.pid
-    if pid is not None:
-        try:
-            os.killpg(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            process.kill()
+    if pid is None:
+        return  # never started
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        process.kill()
     process.join()
 
 

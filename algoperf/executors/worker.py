@@ -1,18 +1,18 @@
 """What happens inside a trial's own process."""
 
 import os
+import signal
 import sys
 import threading
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import jax
-
-from algoperf import compilation, machine, trial
+from algoperf import compilation, trial
 from algoperf.errors import UserError
 from algoperf.records import OUTPUT, CannotRecord, Ending, TrialRecord, TrialSpec
 from algoperf.spec import Status
+from algoperf.trial import machine_facts
 
 
 def main(spec: TrialSpec, results: Path, connection: Connection) -> None:
@@ -28,30 +28,30 @@ def main(spec: TrialSpec, results: Path, connection: Connection) -> None:
         _redirect_output(record.folder / OUTPUT)
         ending = _run(spec, record, connection)
     except CannotRecord as error:
-        connection.send(error)
+        message = error
     else:
-        connection.send(ending)
-    connection.close()
+        message = ending
     sys.stdout.flush()
     sys.stderr.flush()
+    connection.send(message)
+    connection.close()
     # Threads that a submission left behind must not keep the process.
     os._exit(0)
 
 
 def _run(spec: TrialSpec, record: TrialRecord, connection: Connection) -> Ending:
-    facts = {}
+    facts = machine_facts()
+    facts["compilation_cache"] = compilation.use_cache()
+    meter = compilation.CompileMeter()
+    meter.listen()
     try:
-        fingerprint = machine.fingerprint([d.device_kind for d in jax.devices()])
-        folder = machine.fingerprint_id({**fingerprint, **machine.versions()})
-        compilation.use_cache(compilation.cache_folder(folder))
-        meter = compilation.CompileMeter()
-        meter.listen()
-        ending, facts = trial.run(spec, record, connection.send, meter=meter)
+        ending, found = trial.run(spec, record, connection.send, meter=meter)
+        facts |= found
     except CannotRecord:
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - others' code
         record.fail(traceback.format_exc())
-        ending = Ending(Status.FAILED, _reason(error), steps=-1)
+        ending = Ending(Status.FAILED, _reason(error), steps=None)
     record.finish(ending, facts)
     return ending
 
@@ -70,11 +70,13 @@ def _redirect_output(path: Path) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
+    # Line by line, so that what was printed before a hang or a crash is there.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] - TextIO at run time
 
 
 def _die_with(connection: Connection) -> None:
-    """Ends this process when the one that started it is gone: nothing is ever sent this way."""
+    """Ends this process group when the one that started it is gone: nothing comes this way."""
     try:
         connection.recv()
     except (EOFError, OSError):
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)

@@ -27,7 +27,7 @@ class Leaderboard:
     Attributes:
         rules: The rules it was scored under.
         axis: What time is measured in.
-        reference: The submission that speed-ups are over.
+        reference: The submission that speedups are over.
         scores: One row a submission, best first: `submission`, `rank`, `score`, `low`, `high`,
             `workloads_reached`, `speedup`.
         times: One row a submission and base workload: `submission`, `workload`, `time`, `ratio`
@@ -88,7 +88,11 @@ def _or_none(value: float) -> float | None:
 
 
 def score(
-    folders: Sequence[Path], rules: Rules, axis: str = "seconds", reference: str | None = None
+    folders: Sequence[Path],
+    rules: Rules,
+    axis: str = "seconds",
+    reference: str | None = None,
+    ruleset: Ruleset = Ruleset.EXTERNAL,
 ) -> Leaderboard:
     """Scores all submissions below `folders`.
 
@@ -96,13 +100,15 @@ def score(
         folders: Results folders or log trees.
         rules: The rules.
         axis: What time is measured in.
-        reference: Submission that speed-ups are over; the rules' own, or the first, if None.
+        reference: Submission that speedups are over; the rules' own, or the first, if None.
+        ruleset: Of logs that do not say (MLCommons').
 
     Raises:
         UserError: If there is nothing to score, seconds of unlike machines would be compared,
             or `reference` is not among the submissions.
     """
-    logs = read(folders, rules, axis)
+    logs = read(folders, rules, axis, ruleset)
+    _some_base(logs, rules)
     if axis == "seconds":
         _one_machine(logs)
     submissions = sorted(logs.trials["submission"].unique())
@@ -184,10 +190,21 @@ def _unreached(logs: Logs, rules: Rules, submissions: list[str], axis: str) -> n
     return values
 
 
+def _some_base(logs: Logs, rules: Rules) -> None:
+    if not set(logs.trials["workload"]) & set(rules.base_workloads):
+        raise UserError(
+            f"No trial is on a base workload of the rules {rules.name!r} "
+            f"({', '.join(rules.base_workloads)}); variants alone are not scored."
+        )
+
+
 def _one_machine(logs: Logs) -> None:
-    machines = logs.trials[logs.trials["machine"] != ""].groupby("machine")["submission"].unique()
+    machines = logs.trials.groupby("machine")["submission"].unique()
     if len(machines) > 1:
-        found = [f"{machine}: {', '.join(sorted(names))}" for machine, names in machines.items()]
+        found = [
+            f"{machine or 'not recorded'}: {', '.join(sorted(names))}"
+            for machine, names in machines.items()
+        ]
         raise UserError.of_many(
             "Seconds of unlike machines cannot be ranked together. Use --time steps, examples or "
             "flops, or score each machine's results alone (each manifest.json describes its "

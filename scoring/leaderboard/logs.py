@@ -19,6 +19,7 @@ from algoperf import records
 from algoperf.errors import UserError
 from algoperf.records import MANIFEST, MEASUREMENTS
 from algoperf.rulesets import Rules, Ruleset, WorkloadRules
+from algoperf.spec import Status
 
 AXES = {
     "seconds": "accumulated_submission_time",
@@ -74,7 +75,7 @@ def find_trials(folders: Sequence[Path]) -> dict[Path, re.Match[str]]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"There is no results folder {str(folder)!r}.")
-        for place, names, _ in os.walk(folder.resolve()):
+        for place, names, _ in os.walk(folder.resolve(), onerror=_unreadable):
             names[:] = [name for name in names if not name.startswith(".")]
             if match := _PLACE.search(Path(place).as_posix()):
                 found[Path(place)] = match
@@ -89,29 +90,41 @@ def find_trials(folders: Sequence[Path]) -> dict[Path, re.Match[str]]:
     return dict(sorted(found.items()))
 
 
+def _unreadable(error: OSError) -> None:
+    raise UserError(f"Cannot read {error.filename}: {error.strerror}.")
+
+
 def rules_named_in(folders: Sequence[Path]) -> set[str]:
     """Names of the rules under which the trials were run, as far as they are recorded."""
     return {m["rules"] for trial in find_trials(folders) if (m := records.read_manifest(trial))}
 
 
-def read(folders: Sequence[Path], rules: Rules, axis: str = "seconds") -> Logs:
+def read(
+    folders: Sequence[Path],
+    rules: Rules,
+    axis: str = "seconds",
+    ruleset: Ruleset = Ruleset.EXTERNAL,
+) -> Logs:
     """All trials below `folders`, under `rules`.
 
     Args:
         folders: Results folders or log trees.
         rules: Targets, budgets, and how many studies and trials there should be.
         axis: What time is measured in: a key of `AXES`.
+        ruleset: Of logs that do not say (MLCommons').
     """
     problems: list[Problem] = []
     rows = []
-    for path, match in find_trials(folders).items():
+    for path, match in _granted(find_trials(folders), rules, ruleset, problems).items():
         workload = match["workload"]
         if workload not in rules.workloads:
             problems.append(
                 Problem(str(path), f"the rules have no workload {workload!r}", "left out")
             )
             continue
-        rows.append(_trial(path, match, rules, AXES[axis], problems))
+        rows.append(
+            _trial(path, match, rules, column=AXES[axis], ruleset=ruleset, problems=problems)
+        )
     trials = pd.DataFrame(rows, columns=_COLUMNS)
     if trials.empty:
         raise UserError(f"No trial is on a workload of the rules {rules.name!r}.")
@@ -125,13 +138,55 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
+def _granted(
+    found: Mapping[Path, re.Match[str]],
+    rules: Rules,
+    ruleset: Ruleset,
+    problems: list[Problem],
+) -> dict[Path, re.Match[str]]:
+    """The trials that the rules grant: a submission that runs more does not get to choose."""
+    studies: dict[str, set[int]] = {}
+    for match in found.values():
+        studies.setdefault(match["submission"], set()).add(int(match["study"]))
+    kept: dict[Path, re.Match[str]] = {}
+    seen: dict[tuple[str, ...], set[int]] = {}
+    for path, match in sorted(found.items(), key=lambda item: (*item[1].group(*_ORDER), item[0])):
+        own = records.read_manifest(path)
+        granted = rules.tuning[ruleset if own is None else Ruleset(own["ruleset"])]
+        study, trial = int(match["study"]), int(match["trial"])
+        trials = seen.setdefault(match.group("submission", "study", "workload", "framework"), set())
+        problem = ""
+        if trial in trials:
+            problem = "is there twice"
+        elif sorted(studies[match["submission"]]).index(study) >= granted.studies:
+            problem = f"is beyond the {granted.studies} studies that the rules grant"
+        elif len(trials) >= granted.trials:
+            problem = f"is beyond the {granted.trials} trials a study that the rules grant"
+        if problem:
+            problems.append(Problem(str(path), problem, "left out"))
+            continue
+        trials.add(trial)
+        kept[path] = match
+    return kept
+
+
+_ORDER = ("submission", "study", "workload", "framework", "trial")
+
+
 def _trial(
-    path: Path, match: re.Match[str], rules: Rules, column: str, problems: list[Problem]
+    path: Path,
+    match: re.Match[str],
+    rules: Rules,
+    *,
+    column: str,
+    ruleset: Ruleset,
+    problems: list[Problem],
 ) -> dict[str, Any]:
     manifest = records.read_manifest(path)
     if manifest is None and (path / MANIFEST).exists():
         problems.append(Problem(str(path / MANIFEST), "is not a readable manifest", "done without"))
-    ruleset = Ruleset.EXTERNAL if manifest is None else Ruleset(manifest["ruleset"])
+    if manifest is not None:
+        ruleset = Ruleset(manifest["ruleset"])
     fixed = rules.fixed(match["workload"], ruleset)
     if manifest is not None and not records.same_fixed(manifest, fixed):
         what = "was run with other targets or another budget"
@@ -160,17 +215,24 @@ def _time_to_target(
     metric = f"validation/{fixed.validation.metric}"
     file = path / MEASUREMENTS
     if not file.exists() or file.stat().st_size == 0:
-        # A trial that failed before its first evaluation has no measurements by right.
-        if not status:
+        # A trial that ended before its first evaluation has no measurements by right.
+        if status not in (Status.FAILED, Status.BUDGET_EXHAUSTED):
             problems.append(Problem(str(file), "is missing or empty", "counted as not reached"))
         return math.inf
-    late = 0
+    late = met = 0
     for row in _rows(file, (metric, AXES["seconds"], column), problems):
-        if fixed.validation.met(row[metric]):
-            if row[AXES["seconds"]] <= fixed.budget_s:
-                return row[column]
+        if not fixed.validation.met(row[metric]):
+            continue
+        if not row[AXES["seconds"]] <= fixed.budget_s:
             late += 1
-    if late:
+        elif math.isfinite(row[column]):
+            return row[column]
+        else:
+            met += 1
+    if met:
+        what = f"the target is met, but {column} is not known"
+        problems.append(Problem(str(file), what, "counted as not reached"))
+    elif late:
         what = f"the target is met only past the budget of {fixed.budget_s:g} s"
         problems.append(Problem(str(file), what, "counted as not reached"))
     return math.inf
@@ -180,7 +242,7 @@ def _rows(
     file: Path, columns: tuple[str, ...], problems: list[Problem]
 ) -> Iterator[Mapping[str, float]]:
     """The evaluations of a trial as numbers; rows that are not are reported and left out."""
-    with file.open(newline="") as lines:
+    with file.open(newline="", errors="replace") as lines:
         reader = csv.reader(lines)
         header = next(reader, [])
         if absent := sorted({name for name in columns if name not in header}):
@@ -189,6 +251,8 @@ def _rows(
             return
         places = {name: header.index(name) for name in columns}
         for number, cells in enumerate(reader, 2):
+            if not cells:
+                continue  # a blank line
             try:
                 row = {name: float(cells[place]) for name, place in places.items()}
             except (ValueError, IndexError):

@@ -1,16 +1,28 @@
 """The leaderboard's files: what other programs and other people read."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from algoperf.errors import UserError
 from scoring.leaderboard.board import Leaderboard
 from scoring.report import plots, table
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}.") from error
+
+
 def write_json(board: Leaderboard, path: Path) -> None:
     """Every number that the table shows, and more."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(board.as_json(), indent=2, allow_nan=False) + "\n")
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(board.as_json(), indent=2, allow_nan=False) + "\n")
 
 
 def write_report(board: Leaderboard, folder: Path) -> list[Path]:
@@ -19,7 +31,12 @@ def write_report(board: Leaderboard, folder: Path) -> list[Path]:
     Returns:
         The files written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return _write(board, folder)
+
+
+def _write(board: Leaderboard, folder: Path) -> list[Path]:
     written = [folder / f"leaderboard.{kind}" for kind in ("csv", "md", "json")]
     wide = board.times.pivot_table(index="submission", columns="workload", values="time")
     wide = wide.reindex(columns=board.rules.base_workloads).add_prefix("time/")

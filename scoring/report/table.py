@@ -13,7 +13,7 @@ UNIT = {"seconds": "s", "steps": "steps", "examples": "examples", "flops": "FLOP
 
 def headings(board: Leaderboard) -> list[str]:
     """Titles of the leaderboard's columns."""
-    speedup = f"speed-up over {board.reference}"
+    speedup = f"speedup over {board.reference}"
     return ["rank", "submission", "score", "95 % interval", "reached", speedup]
 
 
@@ -82,7 +82,7 @@ def terminal(board: Leaderboard, console: Console) -> None:
         Text(f"Problem: {p.path}: {p.problem}; {p.action}.", style="yellow") for p in board.problems
     ]
     main = _table(f"Leaderboard, rules {board.rules.name}", headings(board), cells(board), 1)
-    by_workload = _table(f"Time to target [{UNIT[board.axis]}]", *times(board))
+    by_workload = _table(f"Time-to-result [{UNIT[board.axis]}]", *times(board))
     console.print(Group(main, by_workload, *lines))
 
 
@@ -98,7 +98,7 @@ def _table(title: str, heading: list[str], rows: list[list[str]], named: int = 0
 def markdown(board: Leaderboard) -> str:
     """The leaderboard as a Markdown document."""
     lines = [f"# Leaderboard, rules {board.rules.name}", "", *_pipes(headings(board), cells(board))]
-    lines += ["", f"## Time to target [{UNIT[board.axis]}]", ""]
+    lines += ["", f"## Time-to-result [{UNIT[board.axis]}]", ""]
     lines += _pipes(*times(board))
     lines += ["", legend(board), "", endings(board)]
     for note in board.notes:

@@ -25,7 +25,7 @@ def tool(*arguments, cwd=None):
         (["run", "adamw", "--workload", "digits"], "Unknown workload 'digits'. Did you mean"),
         (["run", "adamw", "--studies", "0"], "--studies is 0; it must be at least 1"),
         (["run", "./nothing.py"], "There is no submission file './nothing.py'"),
-        (["run", "broken.py"], "search space does not parse"),
+        (["run", "broken.py"], "search_space: lr: min 2 is above max 1"),
         (["check", "broken.py"], "lr: min 2 is above max 1"),
         (["score", "nowhere"], "There is no results folder 'nowhere'"),
         (["score", "."], "There is no trial in"),

@@ -78,11 +78,16 @@ def test_a_good_trial_is_recorded_with_all_that_it_rests_on(run):
     ("fault", "reason"),
     [
         ("raise ValueError('no gradient today')", "ValueError: no gradient today"),
+        ("os.chdir('/'); raise OSError('elsewhere')", "OSError: elsewhere"),
         ("sys.exit(0)", "the submission called sys.exit"),
         ("os._exit(7)", "ended with exit status 7"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "ended by SIGKILL, perhaps for lack of memory"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "ended by SIGSEGV"),
-        ("return jax.tree.map(lambda x: x, train.params)", ""),
+        ("return train.params", "`update` returned a dict; it must return a TrainState"),
+        (
+            "return train._replace(params={'w': train.params})",
+            "returned other parameters than the model's",
+        ),
     ],
 )
 def test_a_bad_submission_fails_alone_and_says_why(run, fault, reason):
@@ -209,3 +214,37 @@ def test_ctrl_c_keeps_what_is_recorded(tmp_path, easy_rules):
     assert process.returncode == 130
     assert "the same command goes on from there" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    "workload", ["digits_autoencoder", pytest.param("digits_vit", marks=pytest.mark.slow)]
+)
+def test_a_seed_gives_the_same_evaluations_with_an_empty_and_a_filled_cache(
+    tmp_path, easy_rules, workload
+):
+    """Two whole runs, in processes that share nothing but the compilation cache."""
+    raw = json.loads(easy_rules.read_text())
+    raw["workloads"][workload]["validation_target"] = 0.0
+    easy_rules.write_text(json.dumps(raw))
+    source = tmp_path / "mine.py"
+    source.write_text(
+        textwrap.dedent(GOOD).replace("optax.sgd(0.1))", "optax.adam(0.01), steps=lambda w: 100)")
+    )
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.replace("digits_autoencoder", workload))
+    rows, compiling = [], []
+    for number in ("1", "2"):
+        results = tmp_path / number
+        subprocess.run(
+            [sys.executable, script, source, easy_rules, results],
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        trial = results / "mine" / "study_1" / f"{workload}_jax" / "trial_1"
+        measured = records.read_measurements(trial)
+        rows.append(measured[[c for c in measured.columns if "/" in c or c == "global_step"]])
+        compiling.append(json.loads((trial / "manifest.json").read_text())["clock"]["compile_s"])
+    assert len(rows[0]) >= 2
+    assert rows[0].equals(rows[1])
+    assert compiling[1] < compiling[0]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from algoperf import registry
 from algoperf.records import CannotRecord, Ending, TrialRecord, TrialSpec, read_measurements
 from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.spec import Status, Target
@@ -15,8 +16,9 @@ FIXED = WorkloadRules(Target("loss", 0.5, False), Target("loss", math.nan, False
 def spec(tmp_path):
     source = tmp_path / "mine.py"
     source.write_text("# the source\n")
+    sha256 = registry.source_hash(source)
     return TrialSpec(
-        "mine", source, "abc", "glyphs", 2, 3, 7, {"rate": 0.1}, Ruleset.EXTERNAL, "quick", FIXED
+        "mine", source, sha256, "glyphs", 2, 3, 7, {"rate": 0.1}, Ruleset.EXTERNAL, "quick", FIXED
     )
 
 
@@ -123,3 +125,12 @@ def test_a_folder_deleted_underneath_is_told(spec, tmp_path):
     with pytest.raises(CannotRecord):
         record.append({"global_step": 1})
     assert not Path(spec.folder(tmp_path)).exists()
+
+
+def test_a_submission_that_changed_since_it_was_planned_is_not_run(spec, tmp_path):
+    spec.path.write_text("# another source\n")
+    with pytest.raises(CannotRecord, match="was changed while its trials were run"):
+        TrialRecord(spec, tmp_path).begin()
+    spec.path.unlink()
+    with pytest.raises(CannotRecord, match="cannot be read any more"):
+        TrialRecord(spec, tmp_path).begin()

@@ -159,3 +159,20 @@ assert plan.todo == () and plan.done == 8
 assert "jax" not in sys.modules, "jax was imported"
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_submission_given_twice_is_run_once(mine, rules, tmp_path):
+    assert len(plan([mine, mine], rules, tmp_path).todo) == 8
+
+
+def test_two_submissions_of_one_name_are_an_error(mine, rules, tmp_path):
+    other = tmp_path / "elsewhere" / "mine.py"
+    other.parent.mkdir()
+    other.write_text(mine.read_text())
+    with pytest.raises(UserError, match="have the same name; rename one"):
+        plan([mine, other], rules, tmp_path)
+
+
+def test_a_workload_that_is_not_installed_is_told_before_anything_runs(mine, rules, tmp_path):
+    with pytest.raises(UserError, match="Unknown workload 'criteo1tb'"):
+        study.plan([str(mine)], ["criteo1tb"], rulesets.load("v0.6"), tmp_path)

@@ -47,8 +47,8 @@ def run(tmp_path, monkeypatch):
         monkeypatch.setattr(registry, "workload", lambda _: workload)
         monkeypatch.setattr(trial, "load", lambda _: submission)
         spec = TrialSpec(
-            "source", source, "0", "tiny", 1, trial_number, seed, None, Ruleset.SELF_TUNING,
-            "tests", fixed,
+            "source", source, registry.source_hash(source), "tiny", 1, trial_number, seed, None,
+            Ruleset.SELF_TUNING, "tests", fixed,
         )  # fmt: skip
         record = TrialRecord(spec, tmp_path)
         record.begin()

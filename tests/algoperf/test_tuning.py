@@ -22,8 +22,8 @@ SPACE = {
     [
         ({}, "no hyperparameter"),
         ([], "list of points is empty"),
-        (7, "The search space is a int"),
-        ("adamw", "The search space is a str"),
+        (7, "it is a int"),
+        ("adamw", "it is a str"),
         ({"lr": 0.1}, "lr: 0.1 is not a dictionary"),
         ({"lr": {"min": 1.0, "max": 0.1}}, "lr: min 1.0 is above max 0.1"),
         ({"lr": {"min": 0.0, "max": 0.1, "scaling": "log"}}, "a log scale cannot start at 0.0"),
@@ -37,6 +37,9 @@ SPACE = {
         ({"lr": {"feasible_points": [float("inf")]}}, "inf is not a finite number"),
         ({"lr": {"min": 0.1, "max": 1, "scale": "log"}}, "unknown key scale"),
         ([{"lr": 0.1}, {"beta": 0.1}], "point 2 has the hyperparameters"),
+        ({"lambda": {"min": 0, "max": 1}}, "'lambda' cannot be a hyperparameter's name"),
+        ({"weight-decay": {"min": 0, "max": 1}}, "'weight-decay' cannot be"),
+        ([{"_x": 0.1}], "'_x' cannot be"),
         ([0.1], "every point in the list must be a dictionary"),
     ],
 )

@@ -153,8 +153,9 @@ def test_seconds_of_unlike_machines_are_not_ranked_together(logs, rules):
                 "rules": "rules",
                 "ruleset": "external",
                 "machine_id": name,
+                "submission": {"sha256": "0"},
                 "ending": {"status": "finished_early"},
-                "workload": {"fixed": {}},
+                "workload": {"name": "a", "fixed": {}},
             }
             (trial / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="unlike machines"):
@@ -172,3 +173,21 @@ cli.score([Path({str(logs)!r})], rules=str(here / "rules.json"), out=here / "rep
 assert "jax" not in sys.modules, "jax was imported"
 """
     subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_variants_alone_are_not_scored(logs, rules, tmp_path):
+    raw = json.loads((tmp_path / "rules.json").read_text())
+    raw["workloads"]["c"] = raw["workloads"]["a"]
+    raw["base_workloads"] = ["c"]
+    (tmp_path / "rules.json").write_text(json.dumps(raw))
+    with pytest.raises(UserError, match="No trial is on a base workload"):
+        board.score([logs], rulesets.load(tmp_path / "rules.json"))
+
+
+def test_a_report_that_cannot_be_written_is_told(logs, rules, tmp_path):
+    (tmp_path / "file").write_text("")
+    found = board.score([logs], rules)
+    with pytest.raises(UserError, match="Cannot write"):
+        files.write_report(found, tmp_path / "file")
+    with pytest.raises(UserError, match="Cannot write"):
+        files.write_json(found, tmp_path)

@@ -8,6 +8,7 @@ import pytest
 
 from algoperf import rulesets
 from algoperf.errors import UserError
+from algoperf.rulesets import Ruleset
 from scoring.leaderboard.logs import read
 
 HEADER = "accumulated_submission_time,global_step,validation/mse"
@@ -174,3 +175,63 @@ def test_reading_changes_nothing(tree, rules):
     before = sorted((p, p.stat().st_mtime_ns) for p in Path(tree.root).rglob("*"))
     read([tree.root], rules)
     assert before == sorted((p, p.stat().st_mtime_ns) for p in Path(tree.root).rglob("*"))
+
+
+def test_more_than_the_rules_grant_is_left_out(tree, rules):
+    for study in (1, 2, 3):
+        for trial in (1, 2, 3):
+            tree(f"{HEADER}\n{10 - 3 * trial + study},60,0.05\n", study, trial)
+    logs = read([tree.root], rules)
+    # Study 3 and each third trial, which would have been the fastest, are not granted.
+    assert set(zip(logs.trials["study"], logs.trials["trial"], strict=True)) == {
+        (1, 1), (1, 2), (2, 1), (2, 2),
+    }  # fmt: skip
+    problems = sorted(p.problem for p in logs.problems)
+    assert problems == [
+        *["is beyond the 2 studies that the rules grant"] * 3,
+        *["is beyond the 2 trials a study that the rules grant"] * 2,
+    ]
+
+
+def test_the_same_trial_twice_counts_once(tree, rules, tmp_path):
+    import shutil
+
+    tree.whole()
+    shutil.copytree(tree.root, tmp_path / "copy")
+    logs = read([tree.root, tmp_path / "copy"], rules)
+    assert len(logs.trials) == 4
+    assert {p.problem for p in logs.problems} == {"is there twice"}
+
+
+def test_logs_that_do_not_say_may_be_of_self_tuning(tree, rules):
+    for study in (1, 2):
+        tree(f"{HEADER}\n120,60,0.05\n", study)
+    assert not read([tree.root], rules).trials["reached"].any()
+    logs = read([tree.root], rules, ruleset=Ruleset.SELF_TUNING)  # 1.5 x 100 s
+    assert logs.trials["reached"].all()
+    assert logs.problems == []
+
+
+def test_an_unknown_number_on_the_axis_is_told(tree, rules):
+    tree(f"{HEADER},flops\n9,60,0.05,nan\n")
+    logs = read([tree.root], rules, "flops")
+    assert logs.trials["time"].tolist() == [math.inf]
+    assert "flops is not known" in only_problem(logs)[0].problem
+
+
+@pytest.mark.parametrize(("status", "told"), [("failed", False), ("target_reached", True)])
+def test_an_empty_log_is_excused_only_where_the_trial_made_none(tree, rules, status, told):
+    folder = tree("")
+    manifest = {
+        "format": 1, "rules": "rules", "ruleset": "external", "machine_id": "m",
+        "submission": {"sha256": "0"}, "ending": {"status": status},
+        "workload": {"name": "glyphs", "fixed": {}},
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    problems = [p.problem for p in only_problem(read([tree.root], rules))]
+    assert ("is missing or empty" in problems) is told
+
+
+def test_bytes_that_are_no_text_are_told(tree, rules):
+    (tree("") / "eval_measurements.csv").write_bytes(b"\xff\xfe\x00score\n\x80,1\n")
+    assert "has no column" in only_problem(read([tree.root], rules))[0].problem

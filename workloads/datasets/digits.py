@@ -63,4 +63,4 @@ def _shift(batch: Batch, key: jax.Array) -> Batch:
 
 shifted_digits = replace(digits, augment=_shift)
 """The same, every training image moved by up to one pixel: with 1,079 images alone, what a
-classifier reaches is decided by overfitting, and by luck, more than by the optimizer."""
+model reaches is decided by overfitting, and by luck, more than by the optimizer."""
