@@ -42,6 +42,8 @@ class CompileMeter:
 
     def take(self, since: float) -> float:
         """Seconds of compilation since `since` (a reading of the same clock); forgets them."""
+        if not self._intervals:
+            return 0.0
         seconds = sum(end - max(start, since) for start, end in self._intervals if end > since)
         self._intervals.clear()
         return seconds

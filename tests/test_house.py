@@ -85,7 +85,7 @@ def test_the_readmes_optimizer_trains(tmp_path, easy_rules, monkeypatch):
     (tmp_path / "my_optimizer.py").write_text(code[1])
     monkeypatch.chdir(tmp_path)
     cli.run(["my_optimizer.py"], workloads=["digits_autoencoder"], rules=str(easy_rules), studies=1)
-    trials = list((tmp_path / "results/quick/my_optimizer").glob("study_1/*/trial_*"))
+    trials = list((tmp_path / "results/easy/my_optimizer").glob("study_1/*/trial_*"))
     assert len(trials) == 2
-    cli.score([tmp_path / "results/quick"], rules=str(easy_rules), json=tmp_path / "out.json")
+    cli.score([tmp_path / "results/easy"], rules=str(easy_rules), json=tmp_path / "out.json")
     assert '"my_optimizer"' in (tmp_path / "out.json").read_text()

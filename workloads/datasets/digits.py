@@ -51,14 +51,13 @@ digits = ArrayDataset(
 def _shift(batch: Batch, key: jax.Array) -> Batch:
     """Moves each image by -1, 0 or 1 pixel in both directions; what comes in from outside is 0."""
     images = batch["inputs"]
-    shape = images.shape[1:]
-    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    corners = jax.random.randint(key, (len(images), 2), 0, 3)
-
-    def crop(image: jax.Array, corner: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice(image, (corner[0], corner[1], jnp.int32(0)), shape)
-
-    return {**batch, "inputs": jax.vmap(crop)(padded, corners)}
+    down, right = jax.random.randint(key, (2, len(images), 1, 1, 1), 0, 3)
+    # A choice of three views for each axis: much faster than a slice for each image.
+    tall = jnp.pad(images, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    moved = jnp.select([down == 0, down == 1], [tall[:, :-2], images], tall[:, 2:])
+    wide = jnp.pad(moved, ((0, 0), (0, 0), (1, 1), (0, 0)))
+    moved = jnp.select([right == 0, right == 1], [wide[:, :, :-2], moved], wide[:, :, 2:])
+    return {**batch, "inputs": moved}
 
 
 shifted_digits = replace(digits, augment=_shift)

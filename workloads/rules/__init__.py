@@ -1,0 +1,1 @@
+"""Rules as data: one JSON file each, and where their targets come from in `provenance/`."""
