@@ -139,6 +139,16 @@ def run(
         highlight=False,
         markup=False,
     )
+    for ruleset in dict.fromkeys(spec.ruleset for spec in todo.todo):
+        own = dict.fromkeys(spec.submission for spec in todo.todo if spec.ruleset == ruleset)
+        granted = fixed.tuning[ruleset]
+        console.print(
+            f"  {', '.join(own)} ({ruleset.replace('_', '-')}, {granted.studies} studies x "
+            f"{granted.trials} trials) on {', '.join(names)}",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
     if plan or not todo.todo:
         return
     with Display(console, todo.done, todo.total) as display:
@@ -164,8 +174,10 @@ def check(
     fixed = rulesets.of_suite(suite, rules)
     names = _workload_names(fixed, workloads or list(fixed.workloads))
     console = Console()
+    from algoperf import compilation
     from algoperf.check import check as faults_of
 
+    compilation.use_cache()
     with console.status("loading") as status:
         faults = faults_of(
             submission, fixed, names, lambda name: status.update(f"three steps on {name}")

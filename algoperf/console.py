@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
-    BarColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
-    TimeElapsedColumn,
 )
 
 from algoperf.records import Ending, TrialSpec
 from algoperf.spec import Status
+from algoperf.study import duration
 
 if TYPE_CHECKING:
     from algoperf.trial import Beat
@@ -39,12 +38,11 @@ class Display:
     def __init__(self, console: Console, done: int, total: int) -> None:
         self._console = console
         self._progress = Progress(
+            # What changes most stands last, where a narrow terminal cuts.
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
+            TextColumn("{task.description}"),
             console=console,
             disable=not console.is_terminal,
         )
@@ -63,13 +61,13 @@ class Display:
 
     def began(self, spec: TrialSpec) -> None:
         self._began_trial = time.monotonic()
-        self._progress.update(self._task, description=f"{escape(spec.label)}: starting")
+        self._progress.update(self._task, description=f"{_what(spec)}: starting")
 
     def beat(self, spec: TrialSpec, beat: "Beat") -> None:
         target = spec.fixed.validation
         now = "" if math.isnan(beat.value) else f", {target.metric} {beat.value:.4g}"
         aim = "" if math.isnan(target.value) else f" (target {target.value:.4g})"
-        text = f"{escape(spec.label)}: step {beat.step}{now}{aim}"
+        text = f"{_what(spec)}: step {beat.step}{now}{aim}"
         self._progress.update(self._task, description=text, left=self._left())
 
     def ended(self, spec: TrialSpec, ending: Ending) -> None:
@@ -93,12 +91,8 @@ class Display:
         if not self._ran:
             return ""
         each = (time.monotonic() - self._began_run) / self._ran
-        return f"about {_duration(each * (self._total - self._done))} left"
+        return f"about {duration(each * (self._total - self._done))} left"
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+def _what(spec: TrialSpec) -> str:
+    return escape(f"{spec.submission} on {spec.workload}")

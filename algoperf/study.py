@@ -34,10 +34,16 @@ class Plan:
     @property
     def worst_case(self) -> str:
         """Submission time if every trial uses its budget, as text."""
-        seconds = sum(spec.fixed.budget_s for spec in self.todo)
-        if seconds < 5400:
-            return f"{seconds / 60:.0f} min of training"
-        return f"{seconds / 3600:.1f} h of training"
+        return f"{duration(sum(spec.fixed.budget_s for spec in self.todo))} of training"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def seed_of(rules_seed: int, study: int, workload: str, trial: int) -> int:
