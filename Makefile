@@ -17,7 +17,7 @@ DEV := $(VENV)/.installed-dev
 help:           ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-score: run      ## train what the suite lacks, print the leaderboard, write the report
+score: run      ## train what the suite lacks, print the leaderboard, write the report (STUDIES=1: fewer)
 	@$(BIN)/algoperf score $(RESULTS) --out $(RESULTS)/report
 
 run: $(RUN)     ## train what the suite lacks

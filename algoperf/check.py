@@ -139,8 +139,10 @@ class _Probe:
         contract.check_state(train)
         contract.check_params("`update`", train.params, self._view.parameter_shapes)
         if names := contract.unfinite(train.params):
-            step = progress.step + 1
-            self._faults.append(f"`update` makes {', '.join(names)} NaN or infinite at step {step}")
+            some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            self._faults.append(
+                f"`update` makes parameters NaN or infinite at step {progress.step + 1}: {some}"
+            )
         return train
 
     def _params_for_evaluation(self, train: TrainState) -> None:

@@ -156,7 +156,7 @@ def run(
     for spec in display.failed:
         console.print(
             f"Failed: {spec.label}. Its folder {spec.folder(folder)} says why; delete it to run "
-            "the trial again.",
+            f"the trial again, or move {folder / spec.submission} away once the file is mended.",
             style="red",
             soft_wrap=True,
             markup=False,
@@ -178,10 +178,11 @@ def check(
     from algoperf.check import check as faults_of
 
     compilation.use_cache()
-    with console.status("loading") as status:
-        faults = faults_of(
-            submission, fixed, names, lambda name: status.update(f"three steps on {name}")
-        )
+
+    def tell(name: str) -> None:
+        console.print(f"three steps on {name}", style="dim", highlight=False)
+
+    faults = faults_of(submission, fixed, names, tell)
     if faults:
         raise UserError.of_many(f"{submission} is not ready to run:", faults)
     console.print(

@@ -85,6 +85,7 @@ def calibrate() -> dict[str, float]:
 
 
 def _best(work: Callable[[], object], repeats: int = 3) -> float:
+    work()  # threads and caches
     times = []
     for _ in range(repeats):
         start = time.perf_counter()

@@ -217,8 +217,7 @@ def train_loop(run: Run) -> Ending:
                 continue  # the budget ended while the parameters were prepared
             value = evaluation.metrics[f"validation/{target.metric}"]
             if target.met(value):
-                reason = f"validation {target.metric} is {value:.6g}"
-                return _ending(run, Status.TARGET_REACHED, reason)
+                return _ending(run, Status.TARGET_REACHED, "reached")
             if names := contract.unfinite(run.train.params):
                 return _ending(run, Status.DIVERGED, f"{names[0]} is no longer finite")
         if complete:
@@ -232,7 +231,11 @@ def compile_limit_s(budget_s: float) -> float:
 
 
 def _ending(run: Run, status: Status, reason: str) -> Ending:
-    return Ending(status, f"{reason} at step {run.step}", run.step)
+    target = run.workload.validation
+    last = run.evaluations[-1].metrics[f"validation/{target.metric}"] if run.evaluations else None
+    measured = "" if last is None else f"; validation {target.metric} {last:.5g}"
+    aim = "" if math.isnan(target.value) else f" (target {target.value:.5g})"
+    return Ending(status, f"{reason} at step {run.step}{measured}{aim}", run.step)
 
 
 def _due(run: Run) -> bool:

@@ -35,6 +35,7 @@ class Leaderboard:
         trials: One row a trial, as read.
         problems: What was wrong with the logs.
         notes: What a reader has to know about the numbers.
+        has_intervals: Whether any submission has a second study to differ from.
     """
 
     rules: Rules
@@ -45,6 +46,7 @@ class Leaderboard:
     trials: pd.DataFrame
     problems: list[Problem]
     notes: list[str]
+    has_intervals: bool
 
     def ratio_table(self) -> pd.DataFrame:
         """Ratios, submissions as rows in order of rank, base workloads as columns."""
@@ -151,6 +153,7 @@ def score(
         trials=logs.trials,
         problems=logs.problems,
         notes=_notes(by_study),
+        has_intervals=bool(((~np.isnan(by_study)).sum(axis=-1) > 1).any()),
     )
 
 
@@ -227,9 +230,11 @@ def _notes(by_study: np.ndarray) -> list[str]:
     fewest = int(counts[counts > 0].min())
     if fewest >= ENOUGH_STUDIES:
         return []
-    studies = f"{fewest} {'study' if fewest == 1 else 'studies'}"
+    if fewest == 1:
+        return [f"Of one study nobody can say how sure it is; {ENOUGH_STUDIES} are the least."]
     note = (
-        f"With {studies} the interval shows only how far these runs differ among themselves; "
+        f"With {fewest} studies the interval shows only how far these runs differ among "
+        "themselves; "
         f"it takes at least {ENOUGH_STUDIES} to say how sure a score is."
     )
     return [note]

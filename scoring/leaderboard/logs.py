@@ -18,7 +18,7 @@ import pandas as pd
 from algoperf import records
 from algoperf.errors import UserError
 from algoperf.records import MANIFEST, MEASUREMENTS
-from algoperf.rulesets import Rules, Ruleset, WorkloadRules
+from algoperf.rulesets import Rules, Ruleset, Tuning, WorkloadRules
 from algoperf.spec import Status
 
 AXES = {
@@ -192,6 +192,9 @@ def _trial(
         what = "was run with other targets or another budget"
         problems.append(Problem(str(path), what, f"scored by those of {rules.name!r}"))
     status = "" if manifest is None else manifest["ending"]["status"]
+    if manifest is not None and status == Status.FAILED:
+        what = f"failed: {manifest['ending'].get('reason', '')}"
+        problems.append(Problem(str(path), what, "counted as not reached"))
     time = _time_to_target(path, fixed, column, status, problems)
     return {
         "submission": match["submission"],
@@ -267,25 +270,30 @@ def _rows(
 
 
 def _gaps(trials: pd.DataFrame, rules: Rules) -> list[Problem]:
-    """What the rules ask for and the logs do not hold."""
-    problems = []
-    scored = [*rules.base_workloads, *rules.held_out]
+    """What the rules ask for and the logs do not hold: one problem for all workloads alike."""
+    found: dict[tuple[str, str, str], list[str]] = {}
     for submission, own in trials.groupby("submission"):
         granted = rules.tuning[Ruleset(own["ruleset"].iloc[0])]
-        for workload in scored:
+        for workload in (*rules.base_workloads, *rules.held_out):
             there = own[own["workload"] == workload]
-            where = f"{submission} on {workload}"
-            if there.empty:
-                problems.append(Problem(where, "there is no trial", "counted as not reached"))
-                continue
-            studies = there.groupby("study")["trial"].nunique()
-            if len(studies) < granted.studies:
-                what = f"{len(studies)} of {granted.studies} studies"
-                problems.append(Problem(where, what, "took the median over those there are"))
-            if (studies < granted.trials).any():
-                fewest = int(studies.min())
-                what = f"a study has {fewest} of {granted.trials} trials"
-                problems.append(Problem(where, what, "took the fastest of those there are"))
-            if len(set(there["framework"])) > 1:
-                problems.append(Problem(where, "logs of two frameworks", "took both as one"))
-    return problems
+            for what, action in _gaps_of(there, granted):
+                found.setdefault((str(submission), what, action), []).append(workload)
+    return [
+        Problem(f"{submission} on {', '.join(workloads)}", what, action)
+        for (submission, what, action), workloads in found.items()
+    ]
+
+
+def _gaps_of(there: pd.DataFrame, granted: Tuning) -> Iterator[tuple[str, str]]:
+    """(what is missing, what was done) of one submission on one workload."""
+    if there.empty:
+        yield "there is no trial", "counted as not reached"
+        return
+    studies = there.groupby("study")["trial"].nunique()
+    if len(studies) < granted.studies:
+        yield f"{len(studies)} of {granted.studies} studies", "took the median over those there are"
+    if (studies < granted.trials).any():
+        what = f"a study has {int(studies.min())} of {granted.trials} trials"
+        yield what, "took the fastest of those there are"
+    if len(set(there["framework"])) > 1:
+        yield "logs of two frameworks", "took both as one"

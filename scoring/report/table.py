@@ -25,7 +25,7 @@ def cells(board: Leaderboard) -> list[list[str]]:
             str(row["rank"]),
             row["submission"],
             f"{row['score']:.4f}",
-            f"{row['low']:.2f} to {row['high']:.2f}",
+            f"{row['low']:.2f} to {row['high']:.2f}" if board.has_intervals else "-",
             f"{row['workloads_reached']}/{total}",
             "-" if math.isnan(row["speedup"]) else f"{row['speedup']:.2f}",
         ]
@@ -87,7 +87,7 @@ def terminal(board: Leaderboard, console: Console) -> None:
 
 
 def _table(title: str, heading: list[str], rows: list[list[str]], named: int = 0) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for place, text in enumerate(heading):
         table.add_column(text, justify="left" if place == named else "right")
     for row in rows:

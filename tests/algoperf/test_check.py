@@ -39,7 +39,7 @@ def faults_of(tmp_path, text: str) -> list[str]:
         ),
         (
             "return train._replace(params=jax.tree.map(lambda x: x * jnp.inf, train.params))",
-            "Dense_0/kernel",
+            "NaN or infinite at step 1: Dense_0/bias",
         ),
         ("return undefined", "`update` raises (line 5) NameError"),
         ("import sys; sys.exit(1)", "`update` raises (line 5) SystemExit: 1"),
