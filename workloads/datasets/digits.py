@@ -51,7 +51,8 @@ digits = ArrayDataset(
 def _shift(batch: Batch, key: jax.Array) -> Batch:
     """Moves each image by -1, 0 or 1 pixel in both directions; what comes in from outside is 0."""
     images = batch["inputs"]
-    down, right = jax.random.randint(key, (2, len(images), 1, 1, 1), 0, 3)
+    corners = jax.random.randint(key, (len(images), 2), 0, 3).reshape(len(images), 2, 1, 1, 1)
+    down, right = corners[:, 0], corners[:, 1]
     # A choice of three views for each axis: much faster than a slice for each image.
     tall = jnp.pad(images, ((0, 0), (1, 1), (0, 0), (0, 0)))
     moved = jnp.select([down == 0, down == 1], [tall[:, :-2], images], tall[:, 2:])
