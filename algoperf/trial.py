@@ -62,7 +62,7 @@ class Run:
     batches: BatchStream
     batch_size: int
     train: TrainState
-    keys: "Iterator[tuple[jax.Array, jax.Array]]"
+    keys: Iterator[tuple[jax.Array, jax.Array]]
     clock: Clock
     evaluate: Callable[[Params, ModelState, Split], dict[str, float]]
     budget_s: float

@@ -115,7 +115,13 @@ def read(
     """
     problems: list[Problem] = []
     rows = []
-    for path, match in _granted(find_trials(folders), rules, ruleset, problems).items():
+    found = find_trials(folders)
+    manifests = {path: records.read_manifest(path) for path in found}
+    rulesets = {
+        path: ruleset if manifest is None else Ruleset(manifest["ruleset"])
+        for path, manifest in manifests.items()
+    }
+    for path, match in _granted(found, rules, rulesets, problems).items():
         workload = match["workload"]
         if workload not in rules.workloads:
             problems.append(
@@ -123,7 +129,15 @@ def read(
             )
             continue
         rows.append(
-            _trial(path, match, rules, column=AXES[axis], ruleset=ruleset, problems=problems)
+            _trial(
+                path,
+                match,
+                rules.fixed(workload, rulesets[path]),
+                manifests[path],
+                column=AXES[axis],
+                ruleset=rulesets[path],
+                problems=problems,
+            )
         )
     trials = pd.DataFrame(rows, columns=_COLUMNS)
     if trials.empty:
@@ -141,7 +155,7 @@ _COLUMNS = [
 def _granted(
     found: Mapping[Path, re.Match[str]],
     rules: Rules,
-    ruleset: Ruleset,
+    rulesets: Mapping[Path, Ruleset],
     problems: list[Problem],
 ) -> dict[Path, re.Match[str]]:
     """The trials that the rules grant: a submission that runs more does not get to choose."""
@@ -150,9 +164,8 @@ def _granted(
         studies.setdefault(match["submission"], set()).add(int(match["study"]))
     kept: dict[Path, re.Match[str]] = {}
     seen: dict[tuple[str, ...], set[int]] = {}
-    for path, match in sorted(found.items(), key=lambda item: (*item[1].group(*_ORDER), item[0])):
-        own = records.read_manifest(path)
-        granted = rules.tuning[ruleset if own is None else Ruleset(own["ruleset"])]
+    for path, match in sorted(found.items(), key=lambda item: (int(item[1]["trial"]), item[0])):
+        granted = rules.tuning[rulesets[path]]
         study, trial = int(match["study"]), int(match["trial"])
         trials = seen.setdefault(match.group("submission", "study", "workload", "framework"), set())
         problem = ""
@@ -167,30 +180,24 @@ def _granted(
             continue
         trials.add(trial)
         kept[path] = match
-    return kept
-
-
-_ORDER = ("submission", "study", "workload", "framework", "trial")
+    return dict(sorted(kept.items()))
 
 
 def _trial(
     path: Path,
     match: re.Match[str],
-    rules: Rules,
+    fixed: WorkloadRules,
+    manifest: Mapping[str, Any] | None,
     *,
     column: str,
     ruleset: Ruleset,
     problems: list[Problem],
 ) -> dict[str, Any]:
-    manifest = records.read_manifest(path)
     if manifest is None and (path / MANIFEST).exists():
         problems.append(Problem(str(path / MANIFEST), "is not a readable manifest", "done without"))
-    if manifest is not None:
-        ruleset = Ruleset(manifest["ruleset"])
-    fixed = rules.fixed(match["workload"], ruleset)
     if manifest is not None and not records.same_fixed(manifest, fixed):
         what = "was run with other targets or another budget"
-        problems.append(Problem(str(path), what, f"scored by those of {rules.name!r}"))
+        problems.append(Problem(str(path), what, "scored by those of the rules given"))
     status = "" if manifest is None else manifest["ending"]["status"]
     if manifest is not None and status == Status.FAILED:
         what = f"failed: {manifest['ending'].get('reason', '')}"

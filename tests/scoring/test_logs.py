@@ -235,3 +235,10 @@ def test_an_empty_log_is_excused_only_where_the_trial_made_none(tree, rules, sta
 def test_bytes_that_are_no_text_are_told(tree, rules):
     (tree("") / "eval_measurements.csv").write_bytes(b"\xff\xfe\x00score\n\x80,1\n")
     assert "has no column" in only_problem(read([tree.root], rules))[0].problem
+
+
+def test_of_too_many_the_lowest_numbers_are_kept(tree, rules):
+    """As numbers: 10 comes after 2."""
+    for trial in (2, 9, 10):
+        tree(f"{HEADER}\n{100 - trial},60,0.05\n", trial=trial)
+    assert set(read([tree.root], rules).trials["trial"]) == {2, 9}
