@@ -5,7 +5,7 @@ Values are fields, behaviour is functions passed in; nobody subclasses. A varian
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from algoperf import parameters, rulesets, sharding
 from algoperf.data import Dataset
@@ -39,23 +40,51 @@ def _totals(per_example: SumCount) -> SumCount:
     return SumCount(per_example.total.sum(), per_example.weight.sum())
 
 
-def _ratio(totals: SumCount) -> float:
+def ratio(totals: SumCount) -> float:
+    """Host: the mean that a sum and its weight stand for."""
     return float(totals.total) / float(totals.weight)
+
+
+def added(parts: Sequence[Any]) -> Any:
+    """Host: the sum of what every batch left, leaf by leaf."""
+    return jax.tree.map(lambda *leaves: sum(leaves), *parts)
+
+
+def gathered(parts: Sequence[Any]) -> Any:
+    """Host: what every batch left, one after the other along the leading dimension."""
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def unreduced(per_example: Any) -> Any:
+    """Leaves it as it is: for metrics that need every example's values on the host."""
+    return per_example
+
+
+def forward(model: nn.Module, variables: Mapping[str, Any], batch: Batch) -> Any:
+    """The model's outputs without dropout and with its state as it is."""
+    return model.apply(variables, batch, train=False)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a split is measured: a jitted part for each batch, added up, and a last step on the host.
+    """How a split is measured: a jitted part for each batch, put together and finished on the host.
+
+    A mean is the default. A metric that no sum can express (average precision, word errors, BLEU)
+    has `reduce=unreduced, combine=gathered`, and `finish` sees what every example left.
 
     Attributes:
         per_example: (outputs, batch) -> `SumCount` for a mean, or any pytree that `reduce` takes.
-        reduce: That -> pytree of arrays which are summed over batches.
-        finish: The summed pytree -> the value.
+        reduce: That -> pytree of arrays, what a batch leaves.
+        combine: Host: what all batches left, fetched, in order -> the same for the whole split.
+        finish: Host: that -> the value.
+        predict: (model, variables, batch) -> outputs; computed once for all metrics that share it.
     """
 
     per_example: Callable[[Any, Batch], Any]
     reduce: Callable[[Any], Any] = _totals
-    finish: Callable[[Any], float] = _ratio
+    combine: Callable[[Sequence[Any]], Any] = added
+    finish: Callable[[Any], float] = ratio
+    predict: Callable[[nn.Module, Mapping[str, Any], Batch], Any] = forward
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -186,6 +215,7 @@ class WorkloadView:
         key: jax.Array | None = None,
         *,
         train: bool,
+        dropout_rate: float | None = None,
     ) -> tuple[Any, ModelState]:
         """The model's outputs, and its state after the call.
 
@@ -195,12 +225,17 @@ class WorkloadView:
             batch: `inputs`, `targets`, optionally `weights`.
             key: Randomness for dropout; needed if `train`.
             train: Whether dropout is on and batch statistics are of this batch.
+            dropout_rate: Instead of the workload's, wherever the model has dropout; without effect
+                on models that have none.
         """
         variables = {"params": params, **model_state}
         if not train:
             return self._model.apply(variables, batch, train=False), model_state
+        model = self._model
+        if dropout_rate is not None and hasattr(model, "dropout_rate"):
+            model = model.clone(dropout_rate=dropout_rate)
         rngs = None if key is None else {"dropout": key}
-        return self._model.apply(variables, batch, train=True, rngs=rngs, mutable=list(model_state))
+        return model.apply(variables, batch, train=True, rngs=rngs, mutable=list(model_state))
 
     def per_example_loss(
         self,
@@ -210,19 +245,33 @@ class WorkloadView:
         key: jax.Array | None = None,
         *,
         train: bool,
+        dropout_rate: float | None = None,
     ) -> tuple[SumCount, ModelState]:
-        """Loss and weight of each example, both (batch,), and the model state after the call."""
-        outputs, model_state = self.apply(params, model_state, batch, key, train=train)
+        """Loss and weight of each example, both (batch,), and the model state after the call.
+
+        Arguments as in `apply`.
+        """
+        outputs, model_state = self.apply(
+            params, model_state, batch, key, train=train, dropout_rate=dropout_rate
+        )
         return self._loss(outputs, batch), model_state
 
     def loss(
-        self, params: Params, model_state: ModelState, batch: Batch, key: jax.Array
+        self,
+        params: Params,
+        model_state: ModelState,
+        batch: Batch,
+        key: jax.Array,
+        *,
+        dropout_rate: float | None = None,
     ) -> tuple[jax.Array, ModelState]:
         """Mean training loss (scalar) and the new model state.
 
-        In the form that `jax.value_and_grad(..., has_aux=True)` takes.
+        In the form that `jax.value_and_grad(..., has_aux=True)` takes; arguments as in `apply`.
         """
-        losses, model_state = self.per_example_loss(params, model_state, batch, key, train=True)
+        losses, model_state = self.per_example_loss(
+            params, model_state, batch, key, train=True, dropout_rate=dropout_rate
+        )
         return losses.mean, model_state
 
 
@@ -238,8 +287,14 @@ class Evaluator:
 
         @jax.jit
         def totals(params: Params, model_state: ModelState, batch: Batch) -> dict[str, Any]:
-            outputs = model.apply({"params": params, **model_state}, batch, train=False)
-            return {n: m.reduce(m.per_example(outputs, batch)) for n, m in metrics.items()}
+            variables = {"params": params, **model_state}
+            outputs = {
+                predict: predict(model, variables, batch)
+                for predict in dict.fromkeys(metric.predict for metric in metrics.values())
+            }
+            return {
+                n: m.reduce(m.per_example(outputs[m.predict], batch)) for n, m in metrics.items()
+            }
 
         self._totals = totals
 
@@ -248,5 +303,7 @@ class Evaluator:
         batches = self._workload.dataset.evaluation(split, self._workload.eval_batch_size)
         # Fetched one by one: no more than one batch is ever held or under way.
         parts = [jax.device_get(self._totals(params, model_state, batch)) for batch in batches]
-        whole = jax.tree.map(lambda *leaves: sum(leaves), *parts)
-        return {name: m.finish(whole[name]) for name, m in self._workload.metrics.items()}
+        return {
+            name: metric.finish(metric.combine([part[name] for part in parts]))
+            for name, metric in self._workload.metrics.items()
+        }
