@@ -11,14 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from algoperf.parameters import Initializer
 from algoperf.spec import Batch
 from workloads.models.layers import Activation, dense, embedding, layer_norm
 
 _glorot = nn.initializers.xavier_uniform()
+_glorot_normal = nn.initializers.xavier_normal()
 
 
-def _dense(width: int) -> nn.Dense:
-    return dense(width, _glorot, nn.initializers.normal(1 / math.sqrt(width)))
+def _dense(width: int, kernel_init: Initializer) -> nn.Dense:
+    return dense(width, kernel_init, nn.initializers.normal(1 / math.sqrt(width)))
 
 
 class DLRM(nn.Module):
@@ -56,7 +58,7 @@ class DLRM(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, train: bool) -> jax.Array:
         numbers, categories = jnp.split(batch["inputs"], [self.numbers], axis=1)
-        bottom = self._layers(numbers, self.bottom)
+        bottom = self._layers(numbers, self.bottom, _glorot)
         rows = self._rows(categories)
         if self.interactions:
             vectors = jnp.concatenate([bottom[:, None], rows], axis=1)
@@ -65,13 +67,14 @@ class DLRM(nn.Module):
             features = products[:, upper[0], upper[1]]
         else:
             features = rows.reshape(len(rows), -1)
-        x = self._layers(jnp.concatenate([bottom, features], axis=1), self.top)
+        x = jnp.concatenate([bottom, features], axis=1)
+        x = self._layers(x, self.top, _glorot_normal)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        return _dense(1)(x)[:, 0]
+        return _dense(1, _glorot_normal)(x)[:, 0]
 
-    def _layers(self, x: jax.Array, widths: tuple[int, ...]) -> jax.Array:
+    def _layers(self, x: jax.Array, widths: tuple[int, ...], kernel_init: Initializer) -> jax.Array:
         for place, width in enumerate(widths):
-            y = self.activation(_dense(width)(x))
+            y = self.activation(_dense(width, kernel_init)(x))
             if self.normalise:
                 y = layer_norm()(y)
             # Never around the first layer, whatever its width: it changes what the features are.

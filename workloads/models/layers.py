@@ -81,6 +81,13 @@ def embedding(count: int, features: int, init: Initializer) -> nn.Embed:
     return nn.Embed(count, features, embedding_init=typed(init, ParameterType.EMBEDDING))
 
 
+def average_pool(x: jax.Array, window: int, stride: int) -> jax.Array:
+    """Means over square windows that lie wholly in (batch, height, width, channels)."""
+    # flax's own does not bear strict dtype promotion.
+    sums = nn.pool(x, 0.0, jax.lax.add, (window, window), (stride, stride), "VALID")
+    return sums / float(window**2)
+
+
 def mlp(
     x: jax.Array,
     hidden: int,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from algoperf.parameters import typed
 from algoperf.spec import Batch, ParameterType
-from workloads.models.layers import Activation, conv, layer_norm
+from workloads.models.layers import Activation, average_pool, conv, layer_norm
 
 leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
 
@@ -86,7 +86,7 @@ class UNet(nn.Module):
         for level in range(self.pools):
             x = block(level)(x, train)
             skipped.append(x)
-            x = nn.avg_pool(x, (2, 2), strides=(2, 2))
+            x = average_pool(x, 2, 2)
         x = block(self.pools)(x, train)
         for level in reversed(range(self.pools)):
             skip = skipped[level]
