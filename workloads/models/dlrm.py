@@ -78,7 +78,7 @@ class DLRM(nn.Module):
             if self.normalise:
                 y = layer_norm()(y)
             # Never around the first layer, whatever its width: it changes what the features are.
-            x = x + y if self.residual and place > 0 else y
+            x = x + y if self.residual and place > 0 and x.shape == y.shape else y
         return x
 
     def _rows(self, categories: jax.Array) -> jax.Array:
