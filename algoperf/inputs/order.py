@@ -107,7 +107,7 @@ def pack(sizes: np.ndarray, capacity: Sequence[int], most: int | None = None) ->
 
 
 class PackedOrder:
-    """Groups of examples, drawn in random order and packed; what is left over begins the next epoch.
+    """Groups of examples, drawn at random and packed; what is left over begins the next epoch.
 
     Safe to share among threads.
 

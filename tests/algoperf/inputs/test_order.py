@@ -12,7 +12,10 @@ SIZES = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 7)), min_size=1, ma
 
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=6), seed=st.integers(0, 9))
 def test_blocks_stay_whole_and_every_epoch_sees_every_example_once(sizes, seed):
-    blocks = [list(range(end - size, end)) for size, end in zip(sizes, itertools.accumulate(sizes))]
+    blocks = [
+        list(range(end - size, end))
+        for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)
+    ]
     order = BlockOrder(np.array(sizes), seed)
     for epoch in range(3):
         drawn = order.take(epoch * sum(sizes), (epoch + 1) * sum(sizes)).tolist()
