@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from algoperf.inputs.order import Order
+from algoperf.inputs.order import BlockOrder, Order
 from algoperf.inputs.stores import Records
 
 Arrays = Mapping[str, np.ndarray]
@@ -92,6 +92,36 @@ def passes(batch_of: Callable[[Records, np.ndarray], Arrays]) -> Callable[..., B
         return Batches(-(-count // batch_size), make)
 
     return evaluation
+
+
+def blocks_of(batch: Callable[[np.ndarray], Arrays]) -> Reading:
+    """A record is a block of neighbouring examples, an array whose rows they are.
+
+    Args:
+        batch: Rows of such arrays -> the arrays of a batch.
+    """
+
+    def batch_of(records: Records, rows: np.ndarray) -> Arrays:
+        place = np.searchsorted(records.ends, rows, side="right")
+        wanted, block_of_row = np.unique(place, return_inverse=True)
+        blocks = records.take(wanted)
+        lengths = np.array([len(block) for block in blocks])
+        first_row = records.ends[wanted] - records.sizes[wanted, 0]
+        shift = np.cumsum(lengths) - lengths - first_row
+        return batch(np.concatenate(blocks)[rows + shift[block_of_row]])
+
+    def order(records: Records, seed: int) -> Order:
+        return BlockOrder(records.sizes[:, 0], seed)
+
+    def training(records: Records, batch_size: int, seed: int) -> MakeBatch:
+        drawn = order(records, seed)
+
+        def make(position: int) -> Arrays:
+            return batch_of(records, drawn.take(position * batch_size, (position + 1) * batch_size))
+
+        return make
+
+    return Reading(training, passes(batch_of), order)
 
 
 def rows_of(example: Example, in_evaluation: Example | None = None) -> Reading:

@@ -57,9 +57,9 @@ class Shard:
         try:
             reader = module.ArrayRecordReader(str(self.path))
             found = reader.num_records()
+            reader.close()
         except RuntimeError as error:
             return f"{self.path} is truncated or damaged: {error or 'it has no index of records'}"
-        reader.close()
         if found != self.records:
             return f"{self.path} holds {found} records, {self.records} belong there"
         if hashes and self.sha256 is not None and hash_of_file(self.path) != self.sha256:
@@ -124,6 +124,11 @@ class Records:
         """The size of each record, int (records, dimensions)."""
         whole = np.concatenate([np.load(shard.sizes) for shard in self.shards if shard.sizes])
         return whole[self.first : self.first + self.count]
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """For records that are blocks: examples up to the end of each, int64 (records,)."""
+        return np.cumsum(self.sizes[:, 0], dtype=np.int64)
 
     def take(self, rows: np.ndarray | Sequence[int]) -> list[Any]:
         """The records at `rows`.
