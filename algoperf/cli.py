@@ -5,8 +5,9 @@ no traceback), 1 a defect of ours (with its traceback), 130 stopped with Ctrl-C.
 """
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from algoperf import listing, registry, rulesets
 from algoperf.errors import UserError
+from algoperf.inputs.extra import DATA_VARIABLE
 from algoperf.rulesets import Rules, Ruleset
 
 
@@ -27,8 +29,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _dispatch(arguments: argparse.Namespace) -> int:
     options = {
-        name: value for name, value in vars(arguments).items() if name not in ("verb", "call")
+        name: value
+        for name, value in vars(arguments).items()
+        if name not in ("verb", "call", "data")
     }
+    if getattr(arguments, "data", None) is not None:
+        os.environ[DATA_VARIABLE] = str(arguments.data)  # trials in other processes read it too
     try:
         return arguments.call(**options) or 0
     except UserError as error:
@@ -56,6 +62,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     verb = verbs.add_parser("check", help="is a submission valid? every fault at once")
     verb.add_argument("submission", metavar="SUBMISSION", help="name or path")
     _add_workloads(verb)
+    _add_data(verb)
     verb.set_defaults(call=check)
 
     verb = verbs.add_parser("run", help="train what is missing")
@@ -64,6 +71,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     verb.add_argument("--results", type=Path, metavar="DIR", help="default: results/SUITE")
     verb.add_argument("--studies", type=int, metavar="N", help="fewer studies than the rules grant")
     verb.add_argument("--plan", action="store_true", help="say what would be run, and stop")
+    _add_data(verb)
     verb.set_defaults(call=run)
 
     verb = verbs.add_parser("score", help="the leaderboard of results folders or log trees")
@@ -91,9 +99,32 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     verb.add_argument("--results", type=Path, metavar="DIR", help="default: results/SUITE-targets")
     verb.set_defaults(call=targets)
 
+    _add_data_verb(verbs)
+
     verb = verbs.add_parser("doctor", help="what this machine is, and what is missing")
     verb.set_defaults(call=doctor)
     return parser.parse_args(argv[1:])
+
+
+def _add_data_verb(verbs: Any) -> None:
+    verb = verbs.add_parser("data", help="the real data sets: what is there, what is missing")
+    verb.set_defaults(call=data_list, data=None)
+    actions = verb.add_subparsers(dest="verb", metavar="ACTION")
+    action = actions.add_parser("prepare", help="what to put where; converts it once")
+    action.add_argument("name", metavar="NAME")
+    _add_data(action)
+    action.set_defaults(call=data_prepare)
+    action = actions.add_parser("check", help="what is missing, truncated or of another version")
+    action.add_argument("name", metavar="NAME")
+    action.add_argument("--hashes", action="store_true", help="read everything; takes long")
+    _add_data(action)
+    action.set_defaults(call=data_check)
+
+
+def _add_data(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--data", type=Path, metavar="DIR", help=f"folder of the real data sets; ${DATA_VARIABLE}"
+    )
 
 
 def _add_workloads(verb: argparse.ArgumentParser) -> None:
@@ -109,6 +140,13 @@ def _workload_names(rules: Rules, asked: Sequence[str] | None) -> list[str]:
         if name not in rules.workloads:
             raise registry.unknown("workload", name, rules.workloads, "algoperf list workloads")
     return list(dict.fromkeys(asked or rules.base_workloads))
+
+
+def _require_data(names: Iterable[str]) -> None:
+    """Complains about everything that is missing, before anything is trained."""
+    gaps = {registry.workload(name).dataset.missing() for name in names}
+    if lacking := sorted(gap for gap in gaps if gap is not None):
+        raise UserError.of_many("The data are not there:", lacking)
 
 
 def run(
@@ -151,6 +189,7 @@ def run(
         )
     if plan or not todo.todo:
         return
+    _require_data({spec.workload for spec in todo.todo})
     with Display(console, todo.done, todo.total) as display:
         study.run(todo.todo, folder, display)
     for spec in display.failed:
@@ -173,6 +212,7 @@ def check(
     """Runs three steps on every workload; all faults in one error."""
     fixed = rulesets.of_suite(suite, rules)
     names = _workload_names(fixed, workloads or list(fixed.workloads))
+    _require_data(names)
     console = Console()
     from algoperf import compilation
     from algoperf.check import check as faults_of
@@ -263,6 +303,53 @@ def list_(what: str, *, json: bool = False) -> None:
         sys.stdout.write(listing.as_json(rows) + "\n")
     else:
         Console().print(listing.table(rows))
+
+
+def data_list() -> None:
+    """Prints the real data sets and whether they are there."""
+    from algoperf.inputs.extra import data_root
+
+    console = Console()
+    console.print(listing.table(listing.datasets()))
+    console.print(f"Data folder: {data_root()}", soft_wrap=True, highlight=False, markup=False)
+
+
+def data_prepare(name: str) -> None:
+    """Says what to put where, and converts it, unless it is there already."""
+    from algoperf.console import Preparing
+    from algoperf.inputs import prepare
+
+    dataset = registry.dataset(name)
+    console = Console()
+
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    if dataset.missing() is not None:
+        root = str(dataset.data_root)
+        say(f"{name} needs, below {root}:\n{dataset.instructions.replace('DATA', root)}\n")
+        with Preparing(console) as watch:
+            prepare.prepare(dataset, watch)
+    if faults := dataset.faults():
+        raise UserError.of_many(f"{name} is not ready:", faults)
+    for line in prepare.report(dataset):
+        say(line)
+    say(f"{name} is ready: {listing.counts(dataset.sizes)}.")
+
+
+def data_check(name: str, *, hashes: bool = False) -> None:
+    """Opens every file of a data set; all faults in one error."""
+    from algoperf.inputs import prepare
+
+    dataset = registry.dataset(name)
+    console = Console()
+    with console.status(f"opening the files of {name}") as status:
+        faults = prepare.check(dataset, hashes=hashes, tell=status.update)
+    if faults:
+        raise UserError.of_many(
+            f"{name} is not ready; `algoperf data prepare {name}` says what to do:", faults
+        )
+    console.print(f"{name} is ready: {listing.counts(dataset.sizes)}.", highlight=False)
 
 
 def doctor() -> None:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
+    BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
+    TimeRemainingColumn,
 )
 
 from algoperf.records import Ending, TrialSpec
@@ -92,6 +95,41 @@ class Display:
             return ""
         each = (time.monotonic() - self._began_run) / self._ran
         return f"about {duration(each * (self._total - self._done))} left"
+
+
+class Preparing:
+    """Shows a preparation: bytes of the publisher's files that are converted, and what is now.
+
+    Use as a context manager, around `prepare`.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def planned(self, total_bytes: int) -> None:
+        self._progress.update(self._task, total=total_bytes)
+
+    def working(self, what: str) -> None:
+        self._progress.update(self._task, description=what)
+
+    def done(self, source_bytes: int) -> None:
+        self._progress.advance(self._task, source_bytes)
 
 
 def _what(spec: TrialSpec) -> str:

@@ -1,0 +1,263 @@
+"""Converts what publishers ship into shards of records: once, shard by shard, and counted.
+
+A shard is written under another name, and renamed when it is whole. Beside it lies a note of what
+went in and what came out; a shard with such a note is not written again. The manifest is written
+last, when all counts agree.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from algoperf.errors import UserError
+from algoperf.inputs.dataset import RecordDataset
+from algoperf.inputs.extra import require
+from algoperf.inputs.stores import MANIFEST, PreparedStore, hash_of_file, sizes_file
+
+FORMAT = 1
+"""Of shards and manifest; another number makes everything be written anew."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record to be written.
+
+    Attributes:
+        data: Its bytes.
+        size: Its size in each dimension, for records that are packed or are blocks of examples.
+        examples: How many examples it holds.
+        note: What was done to it that should be counted, such as a truncation.
+    """
+
+    data: bytes
+    size: tuple[int, ...] = ()
+    examples: int = 1
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Examples that are left out, and why."""
+
+    reason: str
+    examples: int = 1
+
+
+Converted = Iterator[Kept | Dropped]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard to be written.
+
+    Attributes:
+        name: Of the shard.
+        part: Which part of the store it belongs to.
+        sources: The files that it is made of.
+        convert: Reads them.
+        recipe: Whatever else decides its content, such as the hash of a vocabulary.
+    """
+
+    name: str
+    part: str
+    sources: Sequence[Path]
+    convert: Callable[[], Converted] = field(repr=False)
+    recipe: str = ""
+
+    @property
+    def file(self) -> str:
+        """File name of the shard."""
+        return f"{self.name}.array_record"
+
+    def origin(self) -> dict[str, Any]:
+        """What decides the shard's content; where it has changed, the shard is written anew."""
+        states = [(path.name, path.stat()) for path in self.sources]
+        sources = [[name, state.st_size, state.st_mtime_ns] for name, state in states]
+        return {"format": FORMAT, "part": self.part, "recipe": self.recipe, "sources": sources}
+
+
+class Watch(Protocol):
+    """Whoever watches a preparation."""
+
+    def planned(self, total_bytes: int) -> None: ...
+
+    def working(self, what: str) -> None: ...
+
+    def done(self, source_bytes: int) -> None: ...
+
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How the files of a publisher become the records of a store.
+
+    Attributes:
+        store: Where they go.
+        plan: (root of all data, folder of the store, tell) -> the shards to be written; raises
+            `UserError` where files are missing.
+        source: Examples in the publisher's files, before anything is dropped, by part; parts
+            without a published number are not checked.
+    """
+
+    store: PreparedStore
+    plan: Callable[[Path, Path, Tell], list[Job]]
+    source: Mapping[str, int] = field(default_factory=dict)
+
+
+def prepare(dataset: RecordDataset, watch: Watch) -> None:
+    """Writes the shards that are missing, and the manifest.
+
+    Raises:
+        UserError: If files are missing, damaged, or not as many as were published.
+    """
+    preparation: Preparation | None = dataset.preparation
+    if preparation is None:
+        return
+    root = dataset.data_root
+    folder = preparation.store.path(root)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error}") from error
+    jobs = preparation.plan(root, folder, watch.working)
+    weights = [sum(path.stat().st_size for path in job.sources) for job in jobs]
+    watch.planned(sum(weights))
+    notes = []
+    for job, weight in zip(jobs, weights, strict=True):
+        notes.append(_finished(job, folder) or _write(job, folder, watch.working))
+        watch.done(weight)
+    _check_counts(dataset.name, preparation.source, notes)
+    manifest = {"format": FORMAT, "data_set": dataset.name, "shards": notes}
+    _write_whole(folder / MANIFEST, json.dumps(manifest, indent=1))
+
+
+def _finished(job: Job, folder: Path) -> dict[str, Any] | None:
+    """The note of a shard that is there already and made of the same files."""
+    try:
+        note = json.loads(_note_file(job, folder).read_text())
+        whole = (folder / job.file).stat().st_size == note["bytes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return note if whole and note["origin"] == job.origin() else None
+
+
+def _note_file(job: Job, folder: Path) -> Path:
+    return folder / f"{job.name}.json"
+
+
+def _write(job: Job, folder: Path, tell: Tell) -> dict[str, Any]:
+    """Converts one shard; what a stopped attempt left is overwritten."""
+    path = folder / job.file
+    partial = folder / f"{job.name}.partial"
+    writer = require("array_record.python.array_record_module").ArrayRecordWriter(
+        str(partial), "group_size:1"
+    )
+    sizes, dropped, notes = [], Counter[str](), Counter[str]()
+    examples = records = 0
+    try:
+        for item in job.convert():
+            if isinstance(item, Dropped):
+                dropped[item.reason] += item.examples
+                continue
+            writer.write(item.data)
+            records += 1
+            examples += item.examples
+            sizes.append(item.size)
+            if item.note:
+                notes[item.note] += item.examples
+            if records % 100 == 0:
+                tell(f"{job.name}: {examples:,} examples")
+    finally:
+        writer.close()
+    sized = bool(sizes) and sizes[0] != ()
+    if sized:
+        np.save(sizes_file(path), np.array(sizes, np.int32))
+    found = {
+        "file": job.file,
+        "part": job.part,
+        "records": records,
+        "examples": examples,
+        "bytes": partial.stat().st_size,
+        "sha256": hash_of_file(partial),
+        "sized": sized,
+        "dropped": dict(dropped),
+        "notes": dict(notes),
+        "origin": job.origin(),
+    }
+    partial.replace(path)
+    _write_whole(_note_file(job, folder), json.dumps(found))
+    return found
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """A reader sees the old file or the new one, never a part."""
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def _check_counts(name: str, source: Mapping[str, int], notes: Iterable[Mapping[str, Any]]) -> None:
+    found = Counter[str]()
+    for note in notes:
+        found[note["part"]] += note["examples"] + sum(note["dropped"].values())
+    faults = [
+        f"the {part} files hold {found[part]:,} examples, {published:,} were published"
+        for part, published in source.items()
+        if found[part] != published
+    ]
+    if faults:
+        what = f"{name!r} is not whole: a file is missing, truncated, or of another version"
+        raise UserError.of_many(f"{what} (what was converted is kept):", faults)
+
+
+def report(dataset: RecordDataset) -> list[str]:
+    """What the preparation dropped and changed, a line for each part and reason."""
+    preparation: Preparation | None = dataset.preparation
+    if preparation is None:
+        return []
+    counts: Counter[tuple[str, str]] = Counter()
+    for note in preparation.store.manifest(dataset.data_root)["shards"]:
+        for reason, examples in (note["dropped"] | note["notes"]).items():
+            counts[note["part"], reason] += examples
+    return [f"{part}: {count:,} {reason}" for (part, reason), count in sorted(counts.items())]
+
+
+def check(
+    dataset: RecordDataset, *, hashes: bool = False, tell: Tell = lambda _: None
+) -> list[str]:
+    """Everything that is wrong with the files, found by opening each.
+
+    Args:
+        dataset: The data set.
+        hashes: Read every prepared shard and compare its hash, which takes as long as reading does.
+        tell: Called with the name of each file.
+    """
+    if faults := dataset.faults():
+        return faults
+    found = []
+    for store in dataset.stores:
+        for shard in store.shards(dataset.data_root):
+            tell(shard.path.name)
+            if fault := shard.deep_fault(hashes=hashes):
+                found.append(fault)
+    return found
+
+
+def files_of(folder: Path, pattern: str, what: str) -> list[Path]:
+    """The files that match, in order.
+
+    Raises:
+        UserError: If there is none.
+    """
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise UserError(f"There is no {what} in {folder} ({pattern}).")
+    return found
