@@ -1,18 +1,17 @@
 """Word error rate of the best path through CTC outputs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import jiwer
 import numpy as np
 
 from algoperf.spec import Batch
 from algoperf.workload import Metric, gathered, unreduced
 
-Detokenize = Callable[[Sequence[int]], str]
-"""Token ids to text."""
+Detokenize = Callable[[np.ndarray], list[str]]
+"""Rows of token ids, int (rows, length), to texts; 0 ends a row."""
 
 
 def best_path(logits: jax.Array, paddings: jax.Array) -> jax.Array:
@@ -41,15 +40,12 @@ def _decoded(outputs: tuple[jax.Array, jax.Array], batch: Batch) -> dict[str, ja
     }
 
 
-def texts(tokens: np.ndarray, detokenize: Detokenize) -> list[str]:
-    """Rows of token ids, 0 for nothing, as texts."""
-    return [detokenize([int(token) for token in row if token != 0]) for row in tokens]
-
-
 def _word_errors(decoded: Mapping[str, np.ndarray], detokenize: Detokenize) -> float:
+    import jiwer
+
     real = decoded["weights"] > 0
     references, hypotheses = (
-        texts(decoded[name][real], detokenize) for name in ("references", "hypotheses")
+        detokenize(decoded[name][real]) for name in ("references", "hypotheses")
     )
     return float(jiwer.wer(references, hypotheses))
 

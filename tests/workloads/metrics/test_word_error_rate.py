@@ -13,8 +13,8 @@ def one_hot(*rows: str) -> np.ndarray:
     return np.eye(5, dtype=np.float32)[tokens]
 
 
-def detokenize(tokens) -> str:
-    return " ".join(WORDS[token] for token in tokens)
+def detokenize(rows) -> list[str]:
+    return [" ".join(WORDS[token] for token in row if token) for row in rows]
 
 
 def test_repetitions_merge_unless_a_blank_lies_between():
