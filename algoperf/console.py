@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
-    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -98,7 +98,7 @@ class Display:
 
 
 class Preparing:
-    """Shows a preparation: bytes of the publisher's files that are converted, and what is now.
+    """Shows a preparation: how much of the source is converted, and what is being done.
 
     Use as a context manager, around `prepare`.
     """
@@ -107,7 +107,7 @@ class Preparing:
         self._progress = Progress(
             SpinnerColumn(),
             BarColumn(),
-            DownloadColumn(),
+            TaskProgressColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.description}", markup=False),
             console=console,

@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +19,14 @@ import numpy as np
 from algoperf.errors import UserError
 from algoperf.inputs.dataset import RecordDataset
 from algoperf.inputs.extra import require
-from algoperf.inputs.stores import MANIFEST, PreparedStore, hash_of_file, sizes_file
+from algoperf.inputs.stores import (
+    MANIFEST,
+    PreparedStore,
+    Records,
+    TfdsStore,
+    hash_of_file,
+    sizes_file,
+)
 
 FORMAT = 1
 """Of shards and manifest; another number makes everything be written anew."""
@@ -227,7 +235,8 @@ def report(dataset: RecordDataset) -> list[str]:
     for note in preparation.store.manifest(dataset.data_root)["shards"]:
         for reason, examples in (note["dropped"] | note["notes"]).items():
             counts[note["part"], reason] += examples
-    return [f"{part}: {count:,} {reason}" for (part, reason), count in sorted(counts.items())]
+    changed = [f"{part}: {count:,} {reason}" for (part, reason), count in sorted(counts.items())]
+    return changed + dataset.unlike_published()
 
 
 def check(
@@ -249,6 +258,49 @@ def check(
             if fault := shard.deep_fault(hashes=hashes):
                 found.append(fault)
     return found
+
+
+def open_tfds(root: Path, store: TfdsStore, part: str) -> Records:
+    """The records of a builder's folder that a preparation starts from.
+
+    Raises:
+        UserError: If it is not there.
+    """
+    if faults := store.faults(root):
+        raise UserError.of_many("What is to be converted is not there:", faults)
+    return store.open(root, part)
+
+
+def pieces(
+    name: str,
+    part: str,
+    records: Records,
+    convert: Callable[[Records], Converted],
+    *,
+    size: int,
+    recipe: str = "",
+) -> list[Job]:
+    """A shard for each `size` records of another store.
+
+    Args:
+        name: Of the shards; their number is appended.
+        part: Which part they belong to.
+        records: What is converted.
+        convert: A piece of that -> what is written.
+        size: Records in a piece.
+        recipe: Whatever else decides the content.
+    """
+    return [
+        Job(
+            f"{name}-{start // size:04d}",
+            part,
+            [shard.path for shard in records.overlapping(start, stop)],
+            partial(convert, records.piece(start, stop)),
+            f"{recipe}{start}-{stop}",
+        )
+        for start in range(0, len(records), size)
+        for stop in [min(start + size, len(records))]
+    ]
 
 
 def files_of(folder: Path, pattern: str, what: str) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -119,6 +119,20 @@ class Records:
         stop = self.count if stop is None else stop
         return Records(self.shards, self.read, self.parse, self.first + start, stop - start)
 
+    def overlapping(self, start: int, stop: int) -> list[Shard]:
+        """The files that hold the records from `start` to `stop`."""
+        ends = np.cumsum([shard.records for shard in self.shards]).tolist()
+        return [
+            shard
+            for shard, end in zip(self.shards, ends, strict=True)
+            if end > start + self.first and end - shard.records < stop + self.first
+        ]
+
+    def each(self, step: int = 256) -> Iterator[Any]:
+        """All records in order, read some at a time."""
+        for start in range(0, self.count, step):
+            yield from self.take(range(start, min(start + step, self.count)))
+
     @cached_property
     def sizes(self) -> np.ndarray:
         """The size of each record, int (records, dimensions)."""
@@ -130,7 +144,7 @@ class Records:
         """For records that are blocks: examples up to the end of each, int64 (records,)."""
         return np.cumsum(self.sizes[:, 0], dtype=np.int64)
 
-    def take(self, rows: np.ndarray | Sequence[int]) -> list[Any]:
+    def take(self, rows: Iterable[int] | np.ndarray) -> list[Any]:
         """The records at `rows`.
 
         Raises:
