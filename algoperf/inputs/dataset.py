@@ -144,13 +144,17 @@ class RecordDataset:
             known[Split.EVAL_TRAIN] = min(known[Split.TRAIN], known[Split.VALIDATION])
         return known
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Hash of the indices of its stores, which hold the hashes or lengths of their shards.
 
         Raises:
             UserError: If the data are not there.
         """
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
         self._require()
         text = ";".join(store.fingerprint(self.data_root) for store in self.stores)
         return hashlib.sha256(text.encode()).hexdigest()
