@@ -72,10 +72,14 @@ def loaded(path: Path) -> Any:
 
 
 def text_of(processor: Any, tokens: np.ndarray) -> list[str]:
-    """The text of each row of tokens, int (rows, length), up to the end of its sentence."""
+    """The text of each row of tokens, int (rows, length), up to the end of its sentence.
+
+    A model may have more outputs than a small vocabulary has pieces: what is none is unknown.
+    """
     ends = {PAD, processor.eos_id()}
     rows = []
-    for row in np.asarray(tokens).tolist():
+    pieces = processor.get_piece_size()
+    for row in np.where(np.asarray(tokens) < pieces, tokens, processor.unk_id()).tolist():
         stop = next((place for place, token in enumerate(row) if token in ends), len(row))
         rows.append(row[:stop])
     return processor.decode(rows)
