@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from algoperf.inputs.order import BlockOrder, Order
-from algoperf.inputs.stores import Records
+from algoperf.inputs.shards import Records
 
 Arrays = Mapping[str, np.ndarray]
 

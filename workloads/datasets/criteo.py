@@ -18,9 +18,9 @@ import numpy as np
 
 from algoperf.errors import UserError
 from algoperf.inputs.batches import Arrays, blocks_of
+from algoperf.inputs.conversion import Converted, Job, Kept, Preparation, Tell, files_of
 from algoperf.inputs.dataset import Part, RecordDataset
 from algoperf.inputs.extra import require
-from algoperf.inputs.prepare import Converted, Job, Kept, Preparation, Tell, files_of
 from algoperf.inputs.stores import PreparedStore
 from algoperf.spec import Split
 

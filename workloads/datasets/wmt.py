@@ -13,10 +13,7 @@ from typing import Any
 import numpy as np
 
 from algoperf.inputs.batches import Arrays, MakeBatch, Reading, passes, stack
-from algoperf.inputs.dataset import EVAL_TRAIN_SEED, Part, RecordDataset
-from algoperf.inputs.encoding import from_bytes, to_bytes
-from algoperf.inputs.order import Order, PackedOrder
-from algoperf.inputs.prepare import (
+from algoperf.inputs.conversion import (
     Converted,
     Dropped,
     Job,
@@ -26,7 +23,11 @@ from algoperf.inputs.prepare import (
     open_tfds,
     pieces,
 )
-from algoperf.inputs.stores import PreparedStore, Records, TfdsStore
+from algoperf.inputs.dataset import EVAL_TRAIN_SEED, Part, RecordDataset
+from algoperf.inputs.encoding import from_bytes, to_bytes
+from algoperf.inputs.order import Order, PackedOrder
+from algoperf.inputs.shards import Records
+from algoperf.inputs.stores import PreparedStore, TfdsStore
 from algoperf.spec import Split
 from workloads.datasets import vocabularies
 
