@@ -128,13 +128,15 @@ def _training(records: Records, batch_size: int, seed: int) -> MakeBatch:
     def make(position: int) -> Arrays:
         groups = order.take(position * batch_size, (position + 1) * batch_size)
         pairs = iter(records.take(np.concatenate(groups)))
-        return stack([packed_row([next(pairs) for _ in group]) for group in groups])
+        rows = (packed_row([next(pairs) for _ in group]) for group in groups)
+        return stack(rows, batch_size)
 
     return make
 
 
 def _evaluated(records: Records, rows: np.ndarray) -> Arrays:
-    return stack([{side: _padded(pair[side]) for side in _SIDES} for pair in records.take(rows)])
+    pairs = records.take(rows)
+    return stack(({side: _padded(pair[side]) for side in _SIDES} for pair in pairs), len(rows))
 
 
 def _spec(batch_size: int) -> Any:
