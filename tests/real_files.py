@@ -13,6 +13,22 @@ from PIL import Image
 tfds.disable_progress_bar()
 
 
+class Silent:
+    """Watches a preparation, and remembers which shards were written."""
+
+    def __init__(self) -> None:
+        self.worked: list[str] = []
+
+    def planned(self, total_bytes):
+        self.total_bytes = total_bytes
+
+    def working(self, what):
+        self.worked.append(what)
+
+    def done(self, source_bytes):
+        self.total_bytes -= source_bytes
+
+
 def tfds_folder(
     root: Path,
     dataset: str,

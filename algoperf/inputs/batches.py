@@ -1,13 +1,13 @@
 """How records become batches: functions of the place alone, for threads that read ahead."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from algoperf.inputs.order import BlockOrder, Order
-from algoperf.inputs.stores import Records
+from algoperf.inputs.shards import Records
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -62,9 +62,15 @@ def batch_rng(seed: int, position: int) -> np.random.Generator:
     return np.random.default_rng((seed, position, 1))
 
 
-def stack(rows: list[Arrays]) -> Arrays:
-    """Rows of equal shapes to one batch."""
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+def stack(rows: Iterable[Arrays], count: int) -> Arrays:
+    """`count` rows of equal shapes to one batch, each copied as soon as it is made."""
+    batch: dict[str, np.ndarray] = {}
+    for place, row in enumerate(rows):
+        for name, array in row.items():
+            if place == 0:
+                batch[name] = np.empty((count, *array.shape), array.dtype)
+            batch[name][place : place + 1] = array[None]
+    return batch
 
 
 def padded(batch: Arrays, size: int) -> Arrays:
@@ -139,11 +145,11 @@ def rows_of(example: Example, in_evaluation: Example | None = None) -> Reading:
         def make(position: int) -> Arrays:
             rng = batch_rng(seed, position)
             drawn = order.take(position * batch_size, (position + 1) * batch_size)
-            return stack([example(record, rng) for record in records.take(drawn)])
+            return stack((example(record, rng) for record in records.take(drawn)), batch_size)
 
         return make
 
     def batch_of(records: Records, rows: np.ndarray) -> Arrays:
-        return stack([evaluated(record, None) for record in records.take(rows)])
+        return stack((evaluated(record, None) for record in records.take(rows)), len(rows))
 
     return Reading(training, passes(batch_of))

@@ -17,8 +17,10 @@ from algoperf import sharding
 from algoperf.data import Augment, BatchStream
 from algoperf.errors import UserError
 from algoperf.inputs.batches import Arrays, Batches, MakeBatch, Reading, Take
+from algoperf.inputs.conversion import Preparation
 from algoperf.inputs.extra import data_root, lacking, require
-from algoperf.inputs.stores import Records, Store
+from algoperf.inputs.shards import Records
+from algoperf.inputs.stores import Store
 from algoperf.spec import Batch, Split
 
 EVAL_TRAIN_SEED = 0
@@ -73,7 +75,7 @@ class RecordDataset:
     packages: Sequence[str] = ("grain", "array_record")
     finish: Callable[[Batch], Batch] | None = None
     augment: Augment | None = None
-    preparation: Any = None
+    preparation: Preparation | None = None
     exact: bool = True
     root: Path | None = None
     _opened: dict[Any, Records] = field(default_factory=dict, init=False, repr=False)

@@ -18,10 +18,10 @@ from scipy import fft
 
 from algoperf.errors import UserError
 from algoperf.inputs.batches import Arrays, rows_of
+from algoperf.inputs.conversion import Converted, Job, Kept, Preparation, Tell, files_of
 from algoperf.inputs.dataset import Part, RecordDataset
 from algoperf.inputs.encoding import from_bytes, to_bytes
 from algoperf.inputs.extra import require
-from algoperf.inputs.prepare import Converted, Job, Kept, Preparation, Tell, files_of
 from algoperf.inputs.stores import PreparedStore
 from algoperf.spec import Split
 

@@ -14,11 +14,12 @@ import numpy as np
 from algoperf import sharding
 from algoperf.errors import UserError
 from algoperf.inputs.batches import Arrays, Batches, MakeBatch, Reading, Take
+from algoperf.inputs.conversion import Converted, Job, Kept, Preparation, Tell, open_tfds, pieces
 from algoperf.inputs.dataset import Part, RecordDataset
 from algoperf.inputs.encoding import from_bytes, to_bytes
 from algoperf.inputs.order import PackedOrder, pack
-from algoperf.inputs.prepare import Converted, Job, Kept, Preparation, Tell, open_tfds, pieces
-from algoperf.inputs.stores import PreparedStore, Records, TfdsStore
+from algoperf.inputs.shards import Records
+from algoperf.inputs.stores import PreparedStore, TfdsStore
 from algoperf.spec import Split
 
 NODE_FEATURES, EDGE_FEATURES, TASKS = 9, 3, 128
@@ -73,8 +74,8 @@ def _obstacle(records: Records, batch_size: int) -> str | None:
     if (largest <= capacity).all():
         return None
     return (
-        f"it leaves room for {capacity[0]} nodes and {capacity[1]} edges, and the largest molecules "
-        f"have {largest[0]} and {largest[1]}; choose a larger one."
+        f"it leaves room for {capacity[0]} nodes and {capacity[1]} edges, and the largest "
+        f"molecules have {largest[0]} and {largest[1]}; choose a larger one."
     )
 
 

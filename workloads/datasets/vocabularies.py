@@ -13,7 +13,7 @@ import numpy as np
 
 from algoperf.errors import UserError
 from algoperf.inputs.extra import require
-from algoperf.inputs.stores import hash_of_file
+from algoperf.inputs.shards import hash_of_file
 
 FILE = "vocabulary.model"
 PAD, EOS, UNKNOWN = 0, 1, 2

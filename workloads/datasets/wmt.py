@@ -13,10 +13,7 @@ from typing import Any
 import numpy as np
 
 from algoperf.inputs.batches import Arrays, MakeBatch, Reading, passes, stack
-from algoperf.inputs.dataset import EVAL_TRAIN_SEED, Part, RecordDataset
-from algoperf.inputs.encoding import from_bytes, to_bytes
-from algoperf.inputs.order import Order, PackedOrder
-from algoperf.inputs.prepare import (
+from algoperf.inputs.conversion import (
     Converted,
     Dropped,
     Job,
@@ -26,7 +23,11 @@ from algoperf.inputs.prepare import (
     open_tfds,
     pieces,
 )
-from algoperf.inputs.stores import PreparedStore, Records, TfdsStore
+from algoperf.inputs.dataset import EVAL_TRAIN_SEED, Part, RecordDataset
+from algoperf.inputs.encoding import from_bytes, to_bytes
+from algoperf.inputs.order import Order, PackedOrder
+from algoperf.inputs.shards import Records
+from algoperf.inputs.stores import PreparedStore, TfdsStore
 from algoperf.spec import Split
 from workloads.datasets import vocabularies
 
@@ -127,13 +128,15 @@ def _training(records: Records, batch_size: int, seed: int) -> MakeBatch:
     def make(position: int) -> Arrays:
         groups = order.take(position * batch_size, (position + 1) * batch_size)
         pairs = iter(records.take(np.concatenate(groups)))
-        return stack([packed_row([next(pairs) for _ in group]) for group in groups])
+        rows = (packed_row([next(pairs) for _ in group]) for group in groups)
+        return stack(rows, batch_size)
 
     return make
 
 
 def _evaluated(records: Records, rows: np.ndarray) -> Arrays:
-    return stack([{side: _padded(pair[side]) for side in _SIDES} for pair in records.take(rows)])
+    pairs = records.take(rows)
+    return stack(({side: _padded(pair[side]) for side in _SIDES} for pair in pairs), len(rows))
 
 
 def _spec(batch_size: int) -> Any:

@@ -7,22 +7,7 @@ import pytest
 
 from algoperf.inputs import prepare
 from algoperf.spec import Split
-
-
-class Silent:
-    """Watches a preparation, and remembers which shards were written."""
-
-    def __init__(self) -> None:
-        self.worked: list[str] = []
-
-    def planned(self, total_bytes):
-        self.total_bytes = total_bytes
-
-    def working(self, what):
-        self.worked.append(what)
-
-    def done(self, source_bytes):
-        self.total_bytes -= source_bytes
+from tests.real_files import Silent
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from algoperf.errors import UserError
 from algoperf.inputs import prepare
 from algoperf.spec import Split
-from tests.workloads.datasets.conftest import Silent
+from tests.real_files import Silent
 from workloads.datasets.criteo import BLOCK, TABLE, criteo, hashed, plan
 
 ROWS = 5

@@ -6,7 +6,7 @@ from scipy import fft
 from algoperf.errors import UserError
 from algoperf.inputs import prepare
 from algoperf.spec import Split
-from tests.workloads.datasets.conftest import Silent
+from tests.real_files import Silent
 from workloads.datasets.fastmri import fastmri, mask, plan, zero_filled
 
 HEIGHT, WIDTH = 336, 328

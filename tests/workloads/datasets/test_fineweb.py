@@ -1,4 +1,5 @@
 import gzip
+import itertools
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ from tokenizers import ByteLevelBPETokenizer
 from algoperf.errors import UserError
 from algoperf.inputs import prepare
 from algoperf.spec import Split
-from tests.workloads.datasets.conftest import Silent
+from tests.real_files import Silent
 from workloads.datasets.fineweb import END, LENGTH, fineweb, plan
 
 VOCABULARY = 300
@@ -78,7 +79,7 @@ def test_documents_follow_each_other_and_a_tenth_is_held_out(dataset, prepared, 
     trained = {text for text in joined.split(END) if text in everything}
     assert len(trained) > 90
     assert not trained & set(whole)
-    for one, following in zip(records[:3], records[1:4], strict=True):
+    for one, following in itertools.pairwise(records[:4]):
         assert one[-1] == following[0]
 
 

@@ -8,7 +8,7 @@ import soundfile
 from algoperf.errors import UserError
 from algoperf.inputs import prepare
 from algoperf.spec import Split
-from tests.workloads.datasets.conftest import Silent
+from tests.real_files import Silent
 from workloads.datasets.librispeech import SAMPLES, detokenize, librispeech
 
 WORDS = ["THE", "QUICK", "BROWN", "FOX", "JUMPS", "OVER", "A", "LAZY", "DOG", "AND", "SLEEPS"]

@@ -5,8 +5,7 @@ import tensorflow_datasets as tfds
 from algoperf.errors import UserError
 from algoperf.inputs import prepare
 from algoperf.spec import Split
-from tests.real_files import tfds_folder
-from tests.workloads.datasets.conftest import Silent
+from tests.real_files import Silent, tfds_folder
 from workloads.datasets.ogbg import batched, ogbg, room
 
 COUNTS = {Split.TRAIN: 30, Split.VALIDATION: 7, Split.TEST: 5}

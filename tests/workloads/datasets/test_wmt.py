@@ -7,8 +7,7 @@ import tensorflow_datasets as tfds
 from algoperf.errors import UserError
 from algoperf.inputs import prepare
 from algoperf.spec import Split
-from tests.real_files import tfds_folder
-from tests.workloads.datasets.conftest import Silent
+from tests.real_files import Silent, tfds_folder
 from workloads.datasets.wmt import EOS, detokenize, packed_row, references, wmt
 
 COUNTS = {Split.TRAIN: 40, Split.VALIDATION: 5, Split.TEST: 4}
