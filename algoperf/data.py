@@ -83,22 +83,41 @@ Augment = Callable[[Batch, jax.Array], Batch]
 """(training batch, key) -> the same shapes and dtypes, randomly changed; traced by jax."""
 
 
+Prepare = Callable[[Batch], Batch]
+"""Rows as they are stored, (batch, ...) -> the batch that a model takes; traced by jax."""
+
+
 BLOCK = 16
 """Batches made in one dispatch: a dispatch a batch would cost a small model 5 % of its step."""
 
 
-@partial(jax.jit, static_argnames="augment")
+@partial(jax.jit, static_argnames=("augment", "prepare"))
 def _take(
-    arrays: Batch, rows: np.ndarray, seed: int, position: int, augment: Augment | None
+    arrays: Batch,
+    rows: np.ndarray,
+    seed: int,
+    position: int,
+    *,
+    augment: Augment | None,
+    prepare: Prepare | None,
 ) -> list[Batch]:
     """The batches of `rows` (batches, batch size), the first of which is the `position`th."""
     block = {name: array[rows] for name, array in arrays.items()}
+    if prepare is not None:
+        block = jax.vmap(prepare)(block)
     if augment is not None:
         positions = position + jnp.arange(len(rows))
         keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(positions)
         block = jax.vmap(augment)(block, keys)
     batches = [{name: array[place] for name, array in block.items()} for place in range(len(rows))]
     return jax.lax.with_sharding_constraint(batches, sharding.batch_sharded())
+
+
+@partial(jax.jit, static_argnames="prepare")
+def _prepared(batch: Batch, prepare: Prepare) -> Batch:
+    weights = {"weights": batch["weights"]}
+    rows = {name: array for name, array in batch.items() if name != "weights"}
+    return jax.lax.with_sharding_constraint({**prepare(rows), **weights}, sharding.batch_sharded())
 
 
 class _ArrayStream:
@@ -110,10 +129,12 @@ class _ArrayStream:
         batch_size: int,
         seed: int,
         position: int,
+        *,
         augment: Augment | None,
+        prepare: Prepare | None,
     ) -> None:
         self._arrays = jax.device_put(dict(arrays), sharding.replicated())
-        self._augment = augment
+        self._augment, self._prepare = augment, prepare
         self._order = Order(len(next(iter(arrays.values()))), seed)
         self._batch_size = batch_size
         self._seed = seed
@@ -129,7 +150,14 @@ class _ArrayStream:
         if block != self._block:
             first, size = block * BLOCK, self._batch_size
             rows = self._order.take(first * size, (first + BLOCK) * size).reshape(BLOCK, size)
-            self._batches = _take(self._arrays, rows, self._seed, first, self._augment)
+            self._batches = _take(
+                self._arrays,
+                rows,
+                self._seed,
+                first,
+                augment=self._augment,
+                prepare=self._prepare,
+            )
             self._block = block
         self._position += 1
         return self._batches[place]
@@ -144,12 +172,18 @@ class ArrayDataset:
         load: Returns the arrays of every split, equal length within a split.
         sha256: `hash_of` what `load` returns; checked when it is first read.
         augment: Changes each training batch at random, on the device; None to leave it.
+        prepare: Makes every batch of the rows stored, on the device and before `augment`: rows may
+            be bytes where the model takes floats, or a batch may be more than its rows.
+        example: Shape and type of each array of a stored row, where loading takes long; None to
+            look at the arrays.
     """
 
     name: str
     load: Callable[[], Mapping[Split, Arrays]]
     sha256: str
     augment: Augment | None = None
+    prepare: Prepare | None = None
+    example: Mapping[str, jax.ShapeDtypeStruct] | None = None
 
     @cached_property
     def _splits(self) -> Mapping[Split, Arrays]:
@@ -165,11 +199,20 @@ class ArrayDataset:
         return None
 
     def signature(self, batch_size: int) -> Mapping[str, jax.ShapeDtypeStruct]:
-        arrays = self._splits[Split.TRAIN].items()
-        return {k: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype) for k, a in arrays}
+        example = self.example
+        if example is None:
+            arrays = self._splits[Split.TRAIN].items()
+            example = {k: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for k, a in arrays}
+        rows = {
+            k: jax.ShapeDtypeStruct((batch_size, *a.shape), a.dtype) for k, a in example.items()
+        }
+        return rows if self.prepare is None else jax.eval_shape(self.prepare, rows)
 
     def training(self, batch_size: int, seed: int, position: int = 0) -> BatchStream:
-        return _ArrayStream(self._splits[Split.TRAIN], batch_size, seed, position, self.augment)
+        arrays = self._splits[Split.TRAIN]
+        return _ArrayStream(
+            arrays, batch_size, seed, position, augment=self.augment, prepare=self.prepare
+        )
 
     def evaluation(self, split: Split, batch_size: int) -> Iterator[Batch]:
         arrays = self._splits[split]
@@ -179,4 +222,5 @@ class ArrayDataset:
             rows = np.arange(start, start + size)
             batch = {name: array[np.minimum(rows, count - 1)] for name, array in arrays.items()}
             batch["weights"] = (rows < count).astype(np.float32)
-            yield jax.device_put(batch, sharding.batch_sharded())
+            batch = jax.device_put(batch, sharding.batch_sharded())
+            yield batch if self.prepare is None else _prepared(batch, self.prepare)
