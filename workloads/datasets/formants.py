@@ -277,7 +277,10 @@ def _tokens(words: np.ndarray) -> np.ndarray:
 
 
 def utterances(split: Split, count: int) -> Arrays:
-    """The first `count` utterances of a split, if that is at most 1,024, or its whole size.
+    """`count` utterances of a split.
+
+    They are made 1,024 at a time, each time with a seed of its own: those of a smaller count are
+    the first of a larger one only where both are multiples of that.
 
     Returns:
         `audio` int8 (count, 9600), 0 behind the end; `lengths` int32 (count,) [samples]; `targets`
