@@ -10,7 +10,7 @@ import jax
 from algoperf.parameters import typed
 from algoperf.spec import Batch, ParameterType
 from workloads.models.layers import Activation, Attention, dense, mlp, sinusoids
-from workloads.models.speech import Norm, SpecAugment, Subsampling, hide, log_mel
+from workloads.models.speech import LogMel, Norm, SpecAugment, Subsampling, hide, log_mel
 
 _glorot = nn.initializers.xavier_uniform()
 
@@ -88,6 +88,7 @@ class Conformer(nn.Module):
         activation: In MLPs and after batch normalisation.
         temperature: Factor of attention logits.
         post_block_norm: Layer normalisation after each block.
+        features: How audio becomes features.
         augment: Hides parts of the features, in training.
         dropout_rate: After subsampling, attention and MLPs, in training.
     """
@@ -100,12 +101,13 @@ class Conformer(nn.Module):
     activation: Activation = nn.swish
     temperature: float = 1.0
     post_block_norm: bool = True
+    features: LogMel = LogMel()
     augment: SpecAugment = SpecAugment()
     dropout_rate: float = 0.1
 
     @nn.compact
     def __call__(self, batch: Batch, train: bool) -> tuple[jax.Array, jax.Array]:
-        x, paddings = log_mel(batch["inputs"], batch["input_paddings"])
+        x, paddings = log_mel(batch["inputs"], batch["input_paddings"], self.features)
         if train:
             x = hide(self.augment, x, paddings, self.make_rng("dropout"))
         x, paddings = Subsampling(self.width, nn.relu)(x, paddings)

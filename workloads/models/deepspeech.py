@@ -11,7 +11,7 @@ import jax
 from algoperf.parameters import typed
 from algoperf.spec import Batch, ParameterType
 from workloads.models.layers import Activation, dense
-from workloads.models.speech import Norm, SpecAugment, Subsampling, hide, log_mel
+from workloads.models.speech import LogMel, Norm, SpecAugment, Subsampling, hide, log_mel
 
 _glorot = nn.initializers.xavier_uniform()
 
@@ -42,6 +42,7 @@ class DeepSpeech(nn.Module):
         residual: Shortcuts around every layer.
         batch_norm: Batch normalisation before every layer; else layer normalisation.
         output_norm: Layer normalisation before the logits.
+        features: How audio becomes features.
         augment: Hides parts of the features, in training.
         dropout_rate: After subsampling and dense layers, in training.
     """
@@ -54,6 +55,7 @@ class DeepSpeech(nn.Module):
     residual: bool = True
     batch_norm: bool = True
     output_norm: bool = True
+    features: LogMel = LogMel()
     augment: SpecAugment = SpecAugment()
     dropout_rate: float = 0.1
 
@@ -62,7 +64,7 @@ class DeepSpeech(nn.Module):
         def drop(y: jax.Array) -> jax.Array:
             return nn.Dropout(self.dropout_rate, deterministic=not train)(y)
 
-        x, paddings = log_mel(batch["inputs"], batch["input_paddings"])
+        x, paddings = log_mel(batch["inputs"], batch["input_paddings"], self.features)
         if train:
             x = hide(self.augment, x, paddings, self.make_rng("dropout"))
         x, paddings = Subsampling(self.width, self.activation)(x, paddings)

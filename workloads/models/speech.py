@@ -16,18 +16,35 @@ from algoperf.spec import ParameterType
 from workloads.models.layers import Activation, conv, dense
 from workloads.models.logmel_statistics import MEAN, STANDARD_DEVIATION
 
-SAMPLE_RATE_HZ = 16_000
-FRAME = 400
-"""Samples in a frame: 25 ms."""
-HOP = 160
-"""Samples from frame to frame: 10 ms."""
-BINS = 80
-"""Mel bins."""
-
-_FFT = 512
 _PREEMPHASIS = 0.97
-_LOW_HZ, _HIGH_HZ = 125.0, 7600.0
 _FLOOR = 1e-5
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """How audio becomes features; the defaults are AlgoPerf's.
+
+    Attributes:
+        rate_hz: Samples a second.
+        frame: Samples in a frame.
+        hop: Samples from frame to frame.
+        fft: Samples to which a frame is padded.
+        bins: Mel bins.
+        low_hz: Where the lowest bin begins.
+        high_hz: Where the highest bin ends.
+        mean: Subtracted from the features, for each bin, or one for all.
+        standard_deviation: Divides the features, for each bin, or one for all.
+    """
+
+    rate_hz: int = 16_000
+    frame: int = 400
+    hop: int = 160
+    fft: int = 512
+    bins: int = 80
+    low_hz: float = 125.0
+    high_hz: float = 7600.0
+    mean: tuple[float, ...] = tuple(MEAN.tolist())
+    standard_deviation: tuple[float, ...] = tuple(STANDARD_DEVIATION.tolist())
 
 
 def _mel(hertz: float | np.ndarray) -> np.ndarray:
@@ -35,14 +52,14 @@ def _mel(hertz: float | np.ndarray) -> np.ndarray:
 
 
 @cache
-def mel_filters() -> np.ndarray:
+def mel_filters(how: LogMel = LogMel()) -> np.ndarray:
     """Triangles float32 (FFT bins, mel bins), evenly spaced on the scale 1127 log(1 + f / 700).
 
     Their height is 1 (as in HTK), and the constant component is in none.
     """
 
-    edges = np.linspace(_mel(_LOW_HZ), _mel(_HIGH_HZ), BINS + 2)
-    places = _mel(np.linspace(0.0, SAMPLE_RATE_HZ / 2, _FFT // 2 + 1))[:, None]
+    edges = np.linspace(_mel(how.low_hz), _mel(how.high_hz), how.bins + 2)
+    places = _mel(np.linspace(0.0, how.rate_hz / 2, how.fft // 2 + 1))[:, None]
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
     rising, falling = (places - lower) / (centre - lower), (upper - places) / (upper - centre)
     filters = np.maximum(0.0, np.minimum(rising, falling))
@@ -50,7 +67,9 @@ def mel_filters() -> np.ndarray:
     return filters.astype(np.float32)
 
 
-def log_mel(audio: jax.Array, paddings: jax.Array) -> tuple[jax.Array, jax.Array]:
+def log_mel(
+    audio: jax.Array, paddings: jax.Array, how: LogMel = LogMel()
+) -> tuple[jax.Array, jax.Array]:
     """Normalised log-mel energies, and the frames' paddings.
 
     Frames begin at every hop and lie wholly in the array. Padding is at the end: a frame is padding
@@ -59,21 +78,36 @@ def log_mel(audio: jax.Array, paddings: jax.Array) -> tuple[jax.Array, jax.Array
     Args:
         audio: float32 (batch, samples) in [-1, 1].
         paddings: (batch, samples).
+        how: Frames, filters and normalisation.
 
     Returns:
         (batch, frames, mel bins), 0 on padding, and paddings (batch, frames).
     """
     audio = jnp.where(paddings > 0, 0.0, audio)
-    first = HOP * np.arange((audio.shape[1] - FRAME) // HOP + 1)
-    framed = audio[:, first[:, None] + np.arange(FRAME)]
+    first = how.hop * np.arange((audio.shape[1] - how.frame) // how.hop + 1)
+    framed = _frames(audio, len(first), how)
     # Pre-emphasis as in HTK: within a frame, and its first sample comes after its like.
     before = jnp.concatenate([framed[..., :1], framed[..., :-1]], axis=-1)
-    window = np.hanning(FRAME + 1)[:-1].astype(np.float32)  # periodic
-    spectrum = jnp.fft.rfft((framed - _PREEMPHASIS * before) * window[None, None], _FFT)
-    energies = jnp.square(jnp.abs(spectrum)) @ mel_filters()
+    window = np.hanning(how.frame + 1)[:-1].astype(np.float32)  # periodic
+    spectrum = jnp.fft.rfft((framed - _PREEMPHASIS * before) * window[None, None], how.fft)
+    energies = jnp.square(jnp.abs(spectrum)) @ mel_filters(how)
     features = jnp.log(jnp.maximum(energies, _FLOOR))
-    features = (features - MEAN[None, None]) / STANDARD_DEVIATION[None, None]
+    mean, deviation = (np.array(x, np.float32) for x in (how.mean, how.standard_deviation))
+    features = (features - mean[None, None]) / deviation[None, None]
     return features * (1 - paddings[:, first, None]), paddings[:, first]
+
+
+def _frames(audio: jax.Array, count: int, how: LogMel) -> jax.Array:
+    """The first `count` frames, (batch, frames, samples): whole hops, copied side by side.
+
+    Faster than looking every sample up.
+    """
+    hops = -(-how.frame // how.hop)
+    needed = (count + hops - 1) * how.hop
+    audio = jnp.pad(audio, ((0, 0), (0, max(0, needed - audio.shape[1]))))[:, :needed]
+    pieces = audio.reshape(len(audio), -1, how.hop)
+    beside = jnp.concatenate([pieces[:, k : k + count] for k in range(hops)], axis=-1)
+    return beside[..., : how.frame]
 
 
 @dataclass(frozen=True)

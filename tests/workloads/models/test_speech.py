@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from workloads.models import speech
 from workloads.models.logmel_statistics import MEAN, STANDARD_DEVIATION
 
+FULL = speech.LogMel()
 
-def features(audio: np.ndarray, paddings: np.ndarray | None = None):
+
+def features(audio: np.ndarray, paddings: np.ndarray | None = None, how=FULL):
     batch = np.atleast_2d(audio).astype(np.float32)
     paddings = np.zeros_like(batch) if paddings is None else paddings
-    return [np.asarray(x) for x in speech.log_mel(batch, paddings)]
+    return [np.asarray(x) for x in speech.log_mel(batch, paddings, how)]
 
 
 def energies(found: np.ndarray) -> np.ndarray:
@@ -33,9 +35,26 @@ def test_a_frame_is_what_scipy_makes_of_it():
     np.testing.assert_allclose(found[0, 0] * STANDARD_DEVIATION + MEAN, expected, atol=1e-3)
 
 
+def test_a_telephone_has_fewer_samples_and_bins():
+    """8 kHz, 2 frames of 200 samples, 80 apart, 256 points, 40 bins, one mean for all."""
+    how = speech.LogMel(8000, 200, 80, 256, 40, 100.0, 3900.0, (-2.0,), (4.0,))
+    audio = np.random.default_rng(0).uniform(-1, 1, 300)
+    window = scipy.signal.get_window("hann", 200, fftbins=True)
+    emphasised = scipy.signal.lfilter([1, -0.97], [1], audio[80:280])
+    emphasised[0] = 0.03 * audio[80]
+    spectrum = np.abs(np.fft.rfft(emphasised * window, 256)) ** 2
+    expected = np.log(np.maximum(spectrum @ speech.mel_filters(how), 1e-5))
+    found, paddings = features(audio, how=how)
+    assert found.shape == (1, 2, 40)
+    assert paddings.tolist() == [[0, 0]]
+    np.testing.assert_allclose(found[0, 1] * 4 - 2, expected, atol=1e-3)
+    # Its highest bin ends at 3900 Hz, bin 124.8 of 128.
+    assert not speech.mel_filters(how)[125:].any()
+
+
 @pytest.mark.parametrize("hertz", [300.0, 1000.0, 4000.0])
 def test_a_tone_is_loudest_in_the_bin_that_is_nearest(hertz):
-    audio = np.sin(2 * np.pi * hertz * np.arange(1600) / speech.SAMPLE_RATE_HZ)
+    audio = np.sin(2 * np.pi * hertz * np.arange(1600) / FULL.rate_hz)
     found, _ = features(audio)
     edges = np.linspace(*(1127 * np.log1p(np.array([125, 7600]) / 700)), 82)
     centres = 700 * np.expm1(edges[1:-1] / 1127)
