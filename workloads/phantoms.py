@@ -22,7 +22,7 @@ phantoms = Workload(
     metrics={"loss": Metric(absolute_error), "ssim": Metric(ssim)},
     batch_size=16,
     eval_batch_size=128,
-    eval_every_steps=200,
+    eval_every_steps=220,
 )
 
 phantoms_model_size = replace(

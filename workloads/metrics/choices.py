@@ -128,16 +128,15 @@ def choice_table(
     """
     found = log_likelihoods(model, variables, questions)
     count, choices = found.shape
-    same = {
-        "family": standing.trial,
-        "model": f"step {standing.step}",
-        "compute": standing.flops,
-        "parameters": standing.parameters,
-        "tokens": standing.examples * tokens_per_example,
-    }
     numbers = np.arange(choices)
+
+    def all_of(value: Any) -> np.ndarray:
+        return np.full(count * choices, value)
+
     return {
-        **{name: np.full(count * choices, value) for name, value in same.items()},
+        "family": all_of(standing.trial),
+        "model": all_of(f"step {standing.step}"),
+        "compute": all_of(standing.flops),
         "task": np.repeat(np.asarray(questions.tasks), choices),
         "sample_id": np.repeat(np.arange(count), choices),
         "choice_idx": np.tile(numbers, count),
@@ -146,4 +145,6 @@ def choice_table(
         "n_tokens": questions.n_tokens.reshape(-1),
         "n_chars": questions.n_chars.reshape(-1),
         "n_bytes": questions.n_bytes.reshape(-1),
+        "parameters": all_of(standing.parameters),
+        "tokens": all_of(standing.examples * tokens_per_example),
     }
