@@ -2,10 +2,10 @@
 
 The world, drawn once: 40 towns, five in each of 8 lands; each land has a tongue and a dish of its
 own, each of 12 trades a tool. A document is about two people, drawn anew with their towns and
-trades: a name means nothing beyond it. It says where each lives and what each does, these four
-sentences in any order. Eleven more follow, each of one of the ten `SENTENCES`: with probability 0.8
-of one of the six that name a person, about one of the two; else about a town and a trade drawn at
-random. It is cut after `LENGTH` + 1 words.
+trades: each of the 40 names means nothing beyond it. It says where each lives and what each does,
+these four sentences in any order. Eleven more follow, each of one of the ten `SENTENCES`: with
+probability 0.8 of one of the six that name a person, about one of the two; else about a town and a
+trade drawn at random. It is cut after `LENGTH` + 1 words, the first of which begins it.
 
 So a document says some things that follow from others: who lives in a town is from its land, and
 speaks and eats as there; who has a trade carries its tool. But of people of one town of each land
