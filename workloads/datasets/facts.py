@@ -26,9 +26,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algoperf.data import Arrays
 from algoperf.spec import Batch, Split
-from workloads.datasets.generated import generated
+from workloads.datasets.generated import Splits, generated, with_eval_train
 from workloads.metrics.choices import Questions, questions_of
 
 LENGTH = 64
@@ -209,11 +208,11 @@ def _question(task: str, rng: np.random.Generator) -> tuple[list[int], list[list
     return prompt, [list(tokens[place]) for place in (right, *[*wrong][: CHOICES - 1])]
 
 
-def _make(counts: Mapping[Split, int] = COUNTS) -> Mapping[Split, Arrays]:
+def _make() -> Splits:
     rng = np.random.default_rng(_SEED)
-    splits = {split: {"words": documents_of(count, rng)} for split, count in counts.items()}
-    part = counts[Split.VALIDATION]
-    return splits | {Split.EVAL_TRAIN: {"words": splits[Split.TRAIN]["words"][:part]}}
+    return with_eval_train(
+        {split: {"words": documents_of(count, rng)} for split, count in COUNTS.items()}
+    )
 
 
 def _shifted(rows: Batch) -> Batch:

@@ -14,15 +14,13 @@ of 5. Most labels are 0. Each is wrong with probability `NOISE`, in every split,
 with probability `UNKNOWN`. A molecule that is written like one before it is left out.
 """
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from algoperf.data import Arrays
 from algoperf.spec import Batch, Split
-from workloads.datasets.generated import generated
+from workloads.datasets.generated import Splits, generated, joined, with_eval_train
 
 ATOMS, BONDS = 16, 18
 """Room for each molecule: 15 bonds of the tree that grows, one of them spare, and two of rings."""
@@ -52,8 +50,8 @@ def molecules_of(count: int, rng: np.random.Generator) -> Arrays:
         places of atoms and the order, 0 for none; `labels` int8 (count, 32): 0, 1, or -1 where
         unknown.
     """
-    parts = [_labelled(min(_AT_ONCE, count - start), rng) for start in range(0, count, _AT_ONCE)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    starts = range(0, count, _AT_ONCE)
+    return joined([_labelled(min(_AT_ONCE, count - start), rng) for start in starts])
 
 
 def _labelled(count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -174,21 +172,18 @@ def _contains(
     return joined.any(axis=(1, 2))
 
 
-def _make(counts: Mapping[Split, int] = COUNTS) -> Mapping[Split, Arrays]:
-    total = sum(counts.values())
+def _make() -> Splits:
+    total = sum(COUNTS.values())
     rows = molecules_of(total + total // 50, np.random.default_rng(_SEED))
     # The smallest come more than once. 1.02 times as many are enough for all of the first kind.
     graphs = np.concatenate([rows["atoms"], rows["bonds"].reshape(len(rows["bonds"]), -1)], axis=1)
     _, first = np.unique(graphs, axis=0, return_index=True)
     kept = np.sort(first)[:total]
     splits, start = {}, 0
-    for split, count in counts.items():
+    for split, count in COUNTS.items():
         splits[split] = {name: array[kept[start : start + count]] for name, array in rows.items()}
         start += count
-    part = counts[Split.VALIDATION]
-    return splits | {
-        Split.EVAL_TRAIN: {name: array[:part] for name, array in splits[Split.TRAIN].items()}
-    }
+    return with_eval_train(splits)
 
 
 def _flattened(rows: Batch) -> Batch:

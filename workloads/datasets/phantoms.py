@@ -13,15 +13,13 @@ left, transformed back, is the input; the magnitude of the phantom without noise
 are stored in steps of 1/200, up to 255/200.
 """
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from algoperf.data import Arrays
 from algoperf.spec import Batch, Split
-from workloads.datasets.generated import generated
+from workloads.datasets.generated import Splits, generated, joined, with_eval_train
 
 SIDE = 32
 ELLIPSES = 10
@@ -39,8 +37,8 @@ _TINY = 1e-11
 
 def phantoms_of(count: int, rng: np.random.Generator) -> Arrays:
     """Rows as they are stored: `inputs` and `targets` uint8 (count, 32, 32)."""
-    parts = [_scanned(min(_AT_ONCE, count - start), rng) for start in range(0, count, _AT_ONCE)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    starts = range(0, count, _AT_ONCE)
+    return joined([_scanned(min(_AT_ONCE, count - start), rng) for start in starts])
 
 
 def _scanned(count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -89,13 +87,9 @@ def drawn(count: int, rng: np.random.Generator) -> np.ndarray:
     return np.clip(value, 0, 1) * head * brightness * np.exp(1j * phase)
 
 
-def _make(counts: Mapping[Split, int] = COUNTS) -> Mapping[Split, Arrays]:
+def _make() -> Splits:
     rng = np.random.default_rng(_SEED)
-    splits = {split: phantoms_of(count, rng) for split, count in counts.items()}
-    part = counts[Split.VALIDATION]
-    return splits | {
-        Split.EVAL_TRAIN: {name: array[:part] for name, array in splits[Split.TRAIN].items()}
-    }
+    return with_eval_train({split: phantoms_of(count, rng) for split, count in COUNTS.items()})
 
 
 def _normalised(rows: Batch) -> Batch:
