@@ -2,6 +2,7 @@
 
     <results>/<submission>/study_<n>/<workload>_jax/trial_<k>/
         eval_measurements.csv   a row an evaluation; MLCommons' columns, and ours
+        <table>.csv             what else the workload writes at every evaluation, if anything
         hparams.json            the hyperparameter point
         meta_data_0.json        what MLCommons' tools read: workload, system, seed
         manifest.json           everything else, so that a trial explains itself
@@ -19,7 +20,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -128,7 +129,7 @@ class TrialRecord:
         self.spec = spec
         self.final = spec.folder(results)
         self.folder = self.final.with_name(f".{self.final.name}.partial")
-        self._columns: list[str] | None = None
+        self._columns: dict[str, list[str]] = {}
 
     def begin(self) -> None:
         """An empty folder with source and point; what an earlier attempt left is dropped.
@@ -146,14 +147,21 @@ class TrialRecord:
 
     def append(self, row: Mapping[str, float | int]) -> None:
         """Adds an evaluation; the columns are the first row's, in alphabetical order."""
-        path = self.folder / MEASUREMENTS
-        first = self._columns is None
-        self._columns = self._columns or sorted(row)
-        lines = [self._columns] if first else []
-        with _recording(path), path.open("a", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            # One write call for each row: a reader never sees half of one.
-            writer.writerows([*lines, [row[column] for column in self._columns]])
+        self._append(MEASUREMENTS, sorted(row), [row])
+
+    def append_table(self, name: str, table: Mapping[str, Sequence[Any]]) -> None:
+        """Adds rows to `<name>.csv`, given as columns; the first call's names and order count."""
+        rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+        self._append(f"{name}.csv", list(table), rows)
+
+    def _append(self, file: str, columns: list[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        path = self.folder / file
+        lines = [] if file in self._columns else [columns]
+        columns = self._columns.setdefault(file, columns)
+        with _recording(path), path.open("a", newline="") as opened:
+            writer = csv.writer(opened, lineterminator="\n")
+            # In one piece for each evaluation: a reader never sees half a row.
+            writer.writerows([*lines, *([row[column] for column in columns] for row in rows)])
 
     def fail(self, traceback: str) -> None:
         """Keeps the traceback of what went wrong."""

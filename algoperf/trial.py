@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from algoperf.errors import TrainingComplete
 from algoperf.records import Ending, TrialRecord, TrialSpec, now
 from algoperf.spec import Evaluation, ModelState, Params, Progress, Split, Status, TrainState
 from algoperf.submission import Algorithm, load
-from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
+from algoperf.workload import Evaluator, Standing, Workload, WorkloadView, init_model
 
 HEARTBEAT_S = 0.5
 
@@ -51,11 +51,15 @@ class Beat:
 
 Report = Callable[[Beat], None]
 
+AppendTable = Callable[[str, Mapping[str, Sequence[Any]]], None]
+"""(name, columns) -> recorded."""
+
 
 @dataclass
 class Run:
     """What a trial holds on to while it runs."""
 
+    trial: str
     workload: Workload
     view: WorkloadView
     algorithm: Algorithm
@@ -68,6 +72,7 @@ class Run:
     budget_s: float
     flops_per_step: float
     append: Callable[[dict[str, float | int]], None]
+    append_table: AppendTable
     report: Report
     step: int = 0
     evaluations: tuple[Evaluation, ...] = ()
@@ -104,7 +109,15 @@ def run(
         now=clock_now,
     )
     algorithm = load(spec.path).algorithm
-    state = prepare(spec, workload, algorithm, clock, append=record.append, report=report)
+    state = prepare(
+        spec,
+        workload,
+        algorithm,
+        clock,
+        append=record.append,
+        append_table=record.append_table,
+        report=report,
+    )
     ending = train_loop(state)
     clock.enter(Account.LOGGING)
     return ending, {
@@ -142,6 +155,7 @@ def prepare(
     clock: Clock,
     *,
     append: Callable[[dict[str, float | int]], None],
+    append_table: AppendTable,
     report: Report,
 ) -> Run:
     """Model, data, optimizer state: everything before the clock of the submission starts."""
@@ -155,6 +169,7 @@ def prepare(
     data_seed = int(jax.random.randint(data_key, (), 0, np.iinfo(np.int32).max))
     batches = workload.dataset.training(batch_size, data_seed)
     return Run(
+        trial=f"{spec.submission}/study_{spec.study}/{spec.workload}/trial_{spec.trial}",
         workload=workload,
         view=view,
         algorithm=algorithm,
@@ -167,6 +182,7 @@ def prepare(
         budget_s=spec.fixed.budget_s,
         flops_per_step=_flops(algorithm, view, train, workload, batch_size),
         append=append,
+        append_table=append_table,
         report=report,
     )
 
@@ -267,13 +283,28 @@ def _evaluation(run: Run) -> Evaluation | None:
         for name, split in EVALUATED.items()
         for metric, value in run.evaluate(params, model_state, split).items()
     }
+    extra = run.workload.extra
+    variables = {"params": params, **model_state}
+    table = extra and extra.table(run.workload.model, variables, _standing(run))
     clock.enter(Account.LOGGING)
     evaluation = Evaluation(run.step, clock.submission_s, metrics)
     seen = {name: value for name, value in metrics.items() if not name.startswith("test/")}
     run.evaluations = (*run.evaluations, replace(evaluation, metrics=seen))
     run.append(_row(run, metrics))
+    if extra and table:
+        run.append_table(extra.name, table)
     _report(run)
     return evaluation
+
+
+def _standing(run: Run) -> Standing:
+    return Standing(
+        trial=run.trial,
+        step=run.step,
+        examples=run.step * run.batch_size,
+        flops=run.step * run.flops_per_step,
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(run.train.params)),
+    )
 
 
 def _row(run: Run, metrics: dict[str, float]) -> dict[str, float | int]:

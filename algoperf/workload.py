@@ -87,6 +87,39 @@ class Metric:
     predict: Callable[[nn.Module, Mapping[str, Any], Batch], Any] = forward
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where a trial stands at an evaluation.
+
+    Attributes:
+        trial: `<submission>/study_<n>/<workload>/trial_<k>`.
+        step: Updates done.
+        examples: Training examples seen.
+        flops: Floating-point operations done; NaN where they cannot be counted.
+        parameters: How many the model has.
+    """
+
+    trial: str
+    step: int
+    examples: int
+    flops: float
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A table that every evaluation writes beside its metrics; nothing depends on it.
+
+    Attributes:
+        name: The records keep it as `<name>.csv`, evaluation after evaluation.
+        table: (model, variables, standing) -> column names to values, all equally many, on the
+            host; the same columns each time. It is called off the clock, as part of evaluation.
+    """
+
+    name: str
+    table: Callable[[nn.Module, Mapping[str, Any], Standing], Mapping[str, Sequence[Any]]]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Workload:
     """Data, model, loss and metrics, and the result that counts.
@@ -103,6 +136,7 @@ class Workload:
         loss_type: Which kind of loss, for submissions that depend on it.
         loss: Per-example training loss.
         metrics: What an evaluation measures, by name.
+        extra: What it writes beside them, if anything.
         validation: The target that ends a trial.
         test: The target of the test split; reported, not scored.
         budget_s: Submission time allowed in external tuning [s].
@@ -132,6 +166,7 @@ class Workload:
     eval_every_steps: int | None = None
     eval_every_s: float | None = None
     compile_counts: bool = False
+    extra: Extra | None = None
 
 
 def numbers(rules: str, name: str) -> dict[str, Any]:

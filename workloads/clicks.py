@@ -26,7 +26,7 @@ clicks = Workload(
     metrics={"loss": Metric(sigmoid_cross_entropy)},
     batch_size=4096,
     eval_batch_size=8_000,
-    eval_every_steps=200,
+    eval_every_steps=160,
 )
 
 clicks_layernorm = replace(

@@ -21,7 +21,7 @@ glyphs_resnet = Workload(
     metrics=accuracy_metrics,
     batch_size=64,
     eval_batch_size=500,
-    eval_every_steps=100,
+    eval_every_steps=120,
 )
 
 glyphs_resnet_gelu = replace(

@@ -28,7 +28,7 @@ glyphs_vit = Workload(
     metrics=accuracy_metrics,
     batch_size=64,
     eval_batch_size=500,
-    eval_every_steps=100,
+    eval_every_steps=120,
 )
 
 glyphs_vit_post_ln = replace(

@@ -63,7 +63,8 @@ def test_the_lists_for_programs():
         "target", "higher_is_better", "test_target", "budget_s", "step_hint", "data_ready",
     }  # fmt: skip
     assert all(set(row) == wanted for row in workloads)
-    assert all(row["target"] > 0 for row in workloads)
+    # The pocket suite's are set by `algoperf targets pocket`.
+    assert all(row["target"] > 0 for row in workloads if row["suite"] != "pocket")
     quick = [row for row in workloads if row["suite"] == "quick"]
     assert {row["name"] for row in quick if row["base"] is None} == {
         "digits_autoencoder", "digits_resnet", "digits_vit",

@@ -81,6 +81,19 @@ def test_rows_can_be_read_while_the_trial_runs(spec, tmp_path):
         assert text == "global_step\n" + "".join(f"{s}\n" for s in range(step + 1))
 
 
+def test_a_table_grows_by_its_rows_beside_the_evaluations(spec, tmp_path):
+    record = TrialRecord(spec, tmp_path)
+    record.begin()
+    record.append_table("answers", {"step": [1, 1], "answer": ["a", "b, c"]})
+    record.append({"global_step": 1})
+    record.append_table("answers", {"answer": ["d"], "step": [2]})
+    text = (record.folder / "answers.csv").read_text()
+    assert text == 'step,answer\n1,a\n1,"b, c"\n2,d\n'
+    assert (record.folder / "eval_measurements.csv").read_text() == "global_step\n1\n"
+    with pytest.raises(ValueError, match="shorter"):
+        record.append_table("answers", {"step": [3, 3], "answer": ["e"]})
+
+
 def test_an_unfinished_trial_is_not_there(spec, tmp_path):
     record = TrialRecord(spec, tmp_path)
     record.begin()

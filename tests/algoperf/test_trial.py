@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+import pandas as pd
 import pytest
 
 from algoperf import registry, trial
@@ -16,6 +17,7 @@ from algoperf.records import TrialRecord, TrialSpec, read_measurements
 from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.spec import Status
 from algoperf.submission import Algorithm, Submission, from_optax
+from algoperf.workload import Extra, Standing
 from tests import tiny
 
 SGD = from_optax(lambda hp, workload: optax.sgd(0.3), steps=lambda workload: workload.step_hint)
@@ -94,6 +96,34 @@ def test_the_record_has_mlcommons_columns_in_their_order(run):
     assert (rows["examples"] == 4 * rows["global_step"]).all()
     assert rows["flops"].iloc[-1] > 0
     assert rows["validation/num_examples"].iloc[0] == 12
+
+
+def test_every_evaluation_writes_the_workloads_table_off_the_clock(run, tmp_path):
+    time = Time(1e-4)
+
+    def table(model, variables, standing):
+        time.seconds += 10.0
+        bias = variables["params"]["Dense_0"]["bias"]
+        return {"who": [standing.trial] * 2, "step": [standing.step] * 2, "bias": bias.tolist()}
+
+    workload = dataclasses.replace(tiny.unreachable_for(10), extra=Extra("biases", table))
+    _, rows, facts = run(SGD, workload, time)
+    found = pd.read_csv(next(tmp_path.rglob("biases.csv")))
+    assert found["step"].tolist() == [5, 5, 10, 10]
+    assert set(found["who"]) == {"source/study_1/tiny/trial_1"}
+    assert found["bias"].iloc[0] != found["bias"].iloc[2]
+    assert facts["clock"]["submission_s"] < 1
+    assert facts["clock"]["accounts"]["evaluation"] > 20
+    # A model of two classes and six inputs; a batch of four.
+    seen: list[Standing] = []
+
+    def note(model, variables, standing):
+        seen.append(standing)
+        return {"step": [standing.step]}
+
+    run(SGD, dataclasses.replace(workload, extra=Extra("notes", note)), trial_number=2)
+    assert [(s.step, s.examples, s.parameters) for s in seen] == [(5, 20, 14), (10, 40, 14)]
+    assert [s.flops for s in seen] == rows["flops"].tolist()
 
 
 def test_the_budget_is_checked_between_steps_not_only_at_evaluations(run):

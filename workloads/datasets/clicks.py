@@ -1,6 +1,6 @@
-"""Clicks: which of two million impressions were clicked; about one in twelve.
+"""Clicks: which of four million impressions were clicked; about one in nine.
 
-An impression has eight numbers and ten categories of 1,000 values each, the frequent ones far more
+An impression has eight numbers and ten categories of 500 values each, the frequent ones far more
 so than the rare. Each value of a category has a hidden vector. The log-odds of a click are a
 constant, a weighted sum of the numbers, a bump in two of them, an effect of each category's value,
 and, for eight pairs of categories, the product of their hidden vectors: what one category means

@@ -6,7 +6,7 @@ integers), so that it makes the same data on every platform.
 
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -42,6 +42,18 @@ def generated(
         return _kept(name, sha256) or _keep(make(), name, sha256)
 
     return ArrayDataset(name, load, sha256, augment, prepare, example)
+
+
+def joined(parts: Sequence[Arrays]) -> Arrays:
+    """The rows of all parts, one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def with_eval_train(splits: Splits) -> Splits:
+    """Adds `EVAL_TRAIN`: the first training rows, as many as there are validation rows."""
+    count = len(next(iter(splits[Split.VALIDATION].values())))
+    part = {name: array[:count] for name, array in splits[Split.TRAIN].items()}
+    return {**splits, Split.EVAL_TRAIN: part}
 
 
 def _file(name: str, sha256: str) -> Path:
