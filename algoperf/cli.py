@@ -78,8 +78,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--ruleset", choices=[str(ruleset) for ruleset in Ruleset], default=str(Ruleset.EXTERNAL),
         help="of logs that do not say (default: %(default)s)",
     )  # fmt: skip
+    verb.add_argument("--strict", action="store_true", help="refuse logs with any problem")
     verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
-    verb.add_argument("--out", type=Path, metavar="DIR", help="report: csv, md, json, plots")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="report: html, csv, md, json, plots")
     verb.set_defaults(call=score)
 
     verb = verbs.add_parser("targets", help="how targets were set, and setting them anew")
@@ -197,15 +198,24 @@ def score(
     time: str = "seconds",
     reference: str | None = None,
     ruleset: str = Ruleset.EXTERNAL,
+    strict: bool = False,
     json: Path | None = None,
     out: Path | None = None,
 ) -> None:
     """Scores results folders or log trees; prints the leaderboard, writes what is asked for."""
-    from scoring.leaderboard import board, logs
+    from scoring.leaderboard import board, cache, logs
     from scoring.report import files, table
 
     name = rules or _recorded_rules(logs.rules_named_in(folders))
-    found = board.score(folders, rulesets.load(name), time, reference, Ruleset(ruleset))
+    beside = out or (json.parent if json is not None else None)
+    options = board.Options(
+        axis=time,
+        reference=reference,
+        ruleset=Ruleset(ruleset),
+        strict=strict,
+        cache=None if beside is None else beside / cache.NAME,
+    )
+    found = board.score(folders, rulesets.load(name), options)
     console = Console()
     table.terminal(found, console)
     if json is not None:

@@ -43,6 +43,8 @@ MANIFEST = "manifest.json"
 SOURCE = "submission.py"
 OUTPUT = "output.txt"
 TRACEBACK = "traceback.txt"
+PARAMETERS = "reached.npz"
+VERDICT = "verification.json"
 FRAMEWORK = "jax"
 
 
@@ -325,6 +327,14 @@ def is_of(manifest: Mapping[str, Any], spec: TrialSpec) -> bool:
 def same_fixed(manifest: Mapping[str, Any], fixed: WorkloadRules) -> bool:
     """Whether the recorded trial had these targets, this budget and this step hint."""
     return manifest["workload"]["fixed"] == _plain(asdict(fixed))
+
+
+def read_verdict(trial: Path) -> str:
+    """What `algoperf verify` said of the trial: "match", "mismatch", or "" if it was not asked."""
+    try:
+        return str(json.loads((trial / VERDICT).read_text())["verdict"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def read_measurements(trial: Path) -> "pd.DataFrame":

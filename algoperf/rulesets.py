@@ -51,6 +51,37 @@ class WorkloadRules:
     step_hint: int
 
 
+class Choice(StrEnum):
+    """Which trial a study's time is that of."""
+
+    FASTEST = "fastest"
+    EARLIEST_EVALUATION = "earliest_evaluation"
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How times become a score.
+
+    Attributes:
+        tau_min: Where the performance profile's area begins, as a ratio to the fastest.
+        tau_max: Where it ends.
+        cutoff: A time above so many times the fastest of its workload is not reached.
+        choice: The trial whose time is its study's. The rules say the fastest; MLCommons'
+            scorer takes the one whose evaluations are the fewest.
+        profile_points: MLCommons' scorer samples the profile at so many points and takes the
+            trapezoid rule; None for the exact area.
+        budget_checked: Whether an evaluation past the budget is refused. The runner of v0.5 made
+            one, and the scorer counted it.
+    """
+
+    tau_min: float = 1.0
+    tau_max: float = 4.0
+    cutoff: float = 4.0
+    choice: Choice = Choice.FASTEST
+    profile_points: int | None = None
+    budget_checked: bool = True
+
+
 @dataclass(frozen=True)
 class Rules:
     """One version of a benchmark.
@@ -62,7 +93,7 @@ class Rules:
         base_workloads: Those that are scored, in the order of the table.
         held_out: Variants that veto their base if missed; empty in most rules.
         workloads: Targets and budgets, by name; also of variants that are not scored.
-        tau_max: Where the performance profile ends, as a ratio to the fastest.
+        scoring: How times become a score.
         seed: Root of every trial's seed and of the points drawn.
         reference: The submission that speed-ups are over, unless another is asked for.
     """
@@ -73,7 +104,7 @@ class Rules:
     base_workloads: tuple[str, ...]
     held_out: tuple[str, ...]
     workloads: Mapping[str, WorkloadRules]
-    tau_max: float
+    scoring: Scoring
     seed: int
     reference: str
 
@@ -89,16 +120,11 @@ def load(name_or_path: str | Path) -> Rules:
     Raises:
         UserError: If there are none, or if the file is not a rules file; says where.
     """
-    files = registry.rules_files()
-    path = Path(name_or_path)
-    if str(name_or_path) in files:
-        path = files[str(name_or_path)]
-    elif path.suffix != ".json" and len(path.parts) == 1:
-        raise registry.unknown("rules", str(name_or_path), files, "algoperf list rules")
+    path = _file_of(name_or_path)
     try:
-        return _parse(json.loads(path.read_text()), path.stem)
-    except FileNotFoundError:
-        raise UserError(f"There is no rules file {str(path)!r}.") from None
+        return _parse(_extended(json.loads(path.read_text()), path, ()), path.stem)
+    except FileNotFoundError as error:
+        raise UserError(f"There is no rules file {error.filename!r}.") from None
     except json.JSONDecodeError as error:
         raise UserError(
             f"Rules file {path} is not JSON: line {error.lineno}, column {error.colno}: "
@@ -110,6 +136,29 @@ def load(name_or_path: str | Path) -> Rules:
         raise UserError(f"Rules file {path} is not in the form of a rules file: {error}.") from None
 
 
+def _file_of(name_or_path: str | Path) -> Path:
+    files = registry.rules_files()
+    path = Path(name_or_path)
+    if str(name_or_path) in files:
+        return files[str(name_or_path)]
+    if path.suffix != ".json" and len(path.parts) == 1:
+        raise registry.unknown("rules", str(name_or_path), files, "algoperf list rules")
+    return path
+
+
+def _extended(raw: Mapping[str, Any], path: Path, below: tuple[Path, ...]) -> Mapping[str, Any]:
+    """`raw` over the rules that it extends, if it does; workloads are added one by one."""
+    if "extends" not in raw:
+        return raw
+    if path in below:
+        raise ValueError(f"it extends itself, by way of {', '.join(map(str, below))}")
+    named = raw["extends"] in registry.rules_files()
+    base = _file_of(raw["extends"] if named else path.parent / raw["extends"])
+    under = _extended(json.loads(base.read_text()), base, (*below, path))
+    workloads = {**under["workloads"], **raw.get("workloads", {})}
+    return {**under, "name": path.stem, **raw, "workloads": workloads}
+
+
 def _parse(raw: Mapping[str, Any], stem: str) -> Rules:
     rules = Rules(
         name=raw.get("name", stem),
@@ -118,7 +167,7 @@ def _parse(raw: Mapping[str, Any], stem: str) -> Rules:
         base_workloads=tuple(raw["base_workloads"]),
         held_out=tuple(raw.get("held_out", ())),
         workloads={name: _workload(entry) for name, entry in raw["workloads"].items()},
-        tau_max=float(raw["tau_max"]),
+        scoring=_scoring(raw),
         seed=int(raw.get("seed", 0)),
         reference=str(raw.get("reference", "")),
     )
@@ -129,9 +178,29 @@ def _parse(raw: Mapping[str, Any], stem: str) -> Rules:
         raise ValueError("no base workloads")
     if lacking := [ruleset for ruleset in Ruleset if ruleset not in rules.tuning]:
         raise ValueError(f"tuning lacks {', '.join(lacking)}")
-    if rules.tau_max <= 1:
-        raise ValueError(f"tau_max is {rules.tau_max}, must be above 1")
     return rules
+
+
+def _scoring(raw: Mapping[str, Any]) -> Scoring:
+    tau_max = float(raw["tau_max"])
+    points = raw.get("profile_points")
+    scoring = Scoring(
+        tau_min=float(raw.get("tau_min", 1.0)),
+        tau_max=tau_max,
+        cutoff=float(raw.get("cutoff", tau_max)),
+        choice=Choice(raw.get("choice", Choice.FASTEST)),
+        profile_points=None if points is None else int(points),
+        budget_checked=bool(raw.get("budget_checked", True)),
+    )
+    if not 1 <= scoring.tau_min < scoring.tau_max:
+        raise ValueError(
+            f"tau goes from {scoring.tau_min:g} to {tau_max:g}; it must be 1 <= tau_min < tau_max"
+        )
+    if scoring.cutoff < 1:
+        raise ValueError(f"cutoff is {scoring.cutoff:g}; it must be at least 1")
+    if points is not None and scoring.profile_points < 2:  # type: ignore[operator] - is set
+        raise ValueError(f"profile_points is {points}; it takes at least 2")
+    return scoring
 
 
 def _workload(raw: Mapping[str, Any]) -> WorkloadRules:
