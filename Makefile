@@ -38,9 +38,10 @@ format: $(DEV)  ## format in place
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(DEV)   ## what the harness costs
+bench: $(DEV)   ## what the harness costs, and what scoring costs
 	$(BIN)/python benchmarks/step_cost.py
 	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/score_speed.py
 
 lock: $(DEV)    ## resolve the dependencies anew
 	$(BIN)/pip install --quiet uv

@@ -69,10 +69,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     verb = verbs.add_parser("score", help="the leaderboard of results folders or log trees")
     verb.add_argument("folders", nargs="+", type=Path, metavar="DIR")
     verb.add_argument("--rules", metavar="NAME", help="name or file; default: the results' own")
-    verb.add_argument(
-        "--time", choices=("seconds", "steps", "examples", "flops"), default="seconds",
-        help="what time is measured in (default: %(default)s)",
-    )  # fmt: skip
+    _add_axis(verb)
     verb.add_argument("--reference", metavar="SUBMISSION", help="that speedups are over")
     verb.add_argument(
         "--ruleset", choices=[str(ruleset) for ruleset in Ruleset], default=str(Ruleset.EXTERNAL),
@@ -82,6 +79,19 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
     verb.add_argument("--out", type=Path, metavar="DIR", help="report: html, csv, md, json, plots")
     verb.set_defaults(call=score)
+
+    verb = verbs.add_parser("compare", help="two submissions or two results folders, paired")
+    verb.add_argument("left", metavar="A", help="submission's name, its folder, or results folder")
+    verb.add_argument("right", metavar="B", help="the same; ratios are B over A")
+    verb.add_argument("--results", type=Path, metavar="DIR", help="where names are looked up")
+    verb.add_argument("--rules", metavar="NAME", help="name or file; default: the results' own")
+    _add_axis(verb)
+    verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
+    verb.set_defaults(call=compare)
+
+    verb = verbs.add_parser("verify", help="measure again what claims to have reached its target")
+    verb.add_argument("folder", type=Path, metavar="DIR")
+    verb.set_defaults(call=verify)
 
     verb = verbs.add_parser("targets", help="how targets were set, and setting them anew")
     verb.add_argument("suite", metavar="SUITE")
@@ -103,6 +113,13 @@ def _add_workloads(verb: argparse.ArgumentParser) -> None:
         "--workload", nargs="+", dest="workloads", metavar="NAME", help="these, not the suite's"
     )
     verb.add_argument("--rules", metavar="NAME", help="name or file; default: the suite's")
+
+
+def _add_axis(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--time", choices=("seconds", "steps", "examples", "flops"), default="seconds",
+        help="what time is measured in (default: %(default)s)",
+    )  # fmt: skip
 
 
 def _workload_names(rules: Rules, asked: Sequence[str] | None) -> list[str]:
@@ -237,6 +254,53 @@ def _recorded_rules(names: set[str]) -> str:
     if name not in registry.rules_files():
         raise UserError(f"The results were run under {name!r}: give that file with --rules.")
     return name
+
+
+def compare(
+    left: str,
+    right: str,
+    *,
+    results: Path | None = None,
+    rules: str | None = None,
+    time: str = "seconds",
+    json: Path | None = None,
+) -> None:
+    """Prints two submissions, or two results folders, side by side."""
+    from scoring.leaderboard import compare as pairs
+    from scoring.leaderboard import logs
+    from scoring.report import comparison, files
+
+    first, second = pairs.side(left, results), pairs.side(right, results)
+    name = rules or _recorded_rules(logs.rules_named_in([first.folder, second.folder]))
+    found = pairs.compare(first, second, rulesets.load(name), time)
+    comparison.terminal(found, Console())
+    if json is not None:
+        files.write_text(json, comparison.as_json(found))
+
+
+def verify(folder: Path) -> None:
+    """Measures again what claims to have reached its target; a mismatch is an error."""
+    from algoperf import compilation
+    from algoperf import verify as verification
+
+    compilation.use_cache()
+    console = Console()
+
+    def tell(finding: verification.Finding) -> None:
+        console.print(
+            f"{finding.verdict}: {finding.trial}: {finding.reason}",
+            style="red" if finding.verdict is verification.Verdict.MISMATCH else "",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
+
+    found = verification.verify(folder, tell)
+    counts = {verdict: sum(f.verdict is verdict for f in found) for verdict in verification.Verdict}
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    console.print(f"{len(found)} trials: {told}.", highlight=False)
+    if wrong := counts[verification.Verdict.MISMATCH]:
+        raise UserError(f"{wrong} of {len(found)} results do not repeat; the lines above say why.")
 
 
 def targets(

@@ -7,6 +7,8 @@
         manifest.json           everything else, so that a trial explains itself
         submission.py           the source that was run
         output.txt              what the submission printed
+        reached.npz             parameters and model state with which it reached its target
+        verification.json       what `algoperf verify` found when it measured them again
         traceback.txt           if it failed
 
 A trial is written in the hidden folder `.trial_<k>.partial` and renamed when it has ended: a
@@ -33,6 +35,7 @@ from algoperf.spec import Status
 from algoperf.tuning import Point
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 FORMAT = 1
@@ -157,6 +160,13 @@ class TrialRecord:
             # One write call for each row: a reader never sees half of one.
             writer.writerows([*lines, [row[column] for column in self._columns]])
 
+    def keep(self, arrays: Mapping[str, "np.ndarray"]) -> None:
+        """Keeps the arrays with which the target was reached; verification measures them again."""
+        import numpy as np  # planning a run does not need it
+
+        with _recording(self.folder), (self.folder / PARAMETERS).open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
     def fail(self, traceback: str) -> None:
         """Keeps the traceback of what went wrong."""
         with _recording(self.folder):
@@ -172,6 +182,10 @@ class TrialRecord:
         with _recording(self.folder):
             if (measurements := self.folder / MEASUREMENTS).exists():
                 _sync(measurements)
+            kept = self.folder / PARAMETERS
+            if kept.exists():
+                _sync(kept)
+                facts = {**facts, "parameters_sha256": file_sha256(kept)}
             _write_json(self.folder / META_DATA, _meta_data(self.spec, facts))
             _write_json(self.folder / MANIFEST, _manifest(self.spec, ending, facts))
             _sync(self.folder)
@@ -229,6 +243,12 @@ def _meta_data(spec: TrialSpec, facts: Mapping[str, Any]) -> dict[str, Any]:
         "python_version": machine.versions()["python"],
         "rng_seed": spec.seed,
     }
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def now() -> str:
@@ -327,6 +347,48 @@ def is_of(manifest: Mapping[str, Any], spec: TrialSpec) -> bool:
 def same_fixed(manifest: Mapping[str, Any], fixed: WorkloadRules) -> bool:
     """Whether the recorded trial had these targets, this budget and this step hint."""
     return manifest["workload"]["fixed"] == _plain(asdict(fixed))
+
+
+def claims(folder: Path) -> dict[Path, dict[str, Any]]:
+    """Trials below `folder` that say they reached their target, with their manifests.
+
+    Raises:
+        UserError: If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"There is no results folder {str(folder)!r}.")
+    found = {path.parent: read_manifest(path.parent) for path in sorted(folder.rglob(MANIFEST))}
+    return {
+        trial: manifest
+        for trial, manifest in found.items()
+        if manifest and manifest["ending"]["status"] == Status.TARGET_REACHED
+    }
+
+
+def read_kept(trial: Path, manifest: Mapping[str, Any]) -> "dict[str, np.ndarray] | None":
+    """What `TrialRecord.keep` kept; None if the trial has none.
+
+    Raises:
+        ValueError: If the file is not the one that the manifest names, or is broken.
+    """
+    import numpy as np
+
+    path = trial / PARAMETERS
+    if not path.is_file():
+        return None
+    if file_sha256(path) != manifest.get("parameters_sha256"):
+        raise ValueError(f"{PARAMETERS} is not the file that the trial wrote")
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def write_verdict(trial: Path, verdict: Mapping[str, Any]) -> None:
+    """Records what verification found; atomic, so that a reader never sees half of it."""
+    path = trial / VERDICT
+    partial = path.with_name(f".{path.name}.partial")
+    with _recording(path):
+        _write_json(partial, verdict)
+        partial.replace(path)
 
 
 def read_verdict(trial: Path) -> str:

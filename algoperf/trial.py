@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algoperf import contract, flops, machine, registry, sharding, tuning
+from algoperf import contract, flops, machine, parameters, registry, sharding, tuning
 from algoperf.clock import RUN_AHEAD_S, Account, Clock, Meter
 from algoperf.data import BatchStream
 from algoperf.errors import TrainingComplete
@@ -68,6 +68,7 @@ class Run:
     budget_s: float
     flops_per_step: float
     append: Callable[[dict[str, float | int]], None]
+    keep: Callable[[Params, ModelState], None]
     report: Report
     step: int = 0
     evaluations: tuple[Evaluation, ...] = ()
@@ -104,7 +105,15 @@ def run(
         now=clock_now,
     )
     algorithm = load(spec.path).algorithm
-    state = prepare(spec, workload, algorithm, clock, append=record.append, report=report)
+    state = prepare(
+        spec,
+        workload,
+        algorithm,
+        clock,
+        append=record.append,
+        keep=lambda params, model_state: record.keep(parameters.flat(params, model_state)),
+        report=report,
+    )
     ending = train_loop(state)
     clock.enter(Account.LOGGING)
     return ending, {
@@ -142,6 +151,7 @@ def prepare(
     clock: Clock,
     *,
     append: Callable[[dict[str, float | int]], None],
+    keep: Callable[[Params, ModelState], None],
     report: Report,
 ) -> Run:
     """Model, data, optimizer state: everything before the clock of the submission starts."""
@@ -167,6 +177,7 @@ def prepare(
         budget_s=spec.fixed.budget_s,
         flops_per_step=_flops(algorithm, view, train, workload, batch_size),
         append=append,
+        keep=keep,
         report=report,
     )
 
@@ -272,6 +283,9 @@ def _evaluation(run: Run) -> Evaluation | None:
     seen = {name: value for name, value in metrics.items() if not name.startswith("test/")}
     run.evaluations = (*run.evaluations, replace(evaluation, metrics=seen))
     run.append(_row(run, metrics))
+    target = run.workload.validation
+    if target.met(metrics[f"validation/{target.metric}"]):
+        run.keep(params, model_state)
     _report(run)
     return evaluation
 

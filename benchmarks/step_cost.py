@@ -52,6 +52,7 @@ def harness(workload: Workload, steps: int) -> Callable[[], float]:
         algorithm,
         clock,
         append=lambda _: None,
+        keep=lambda *_: None,
         report=lambda _: None,
     )
 

@@ -24,9 +24,18 @@ def _writing(path: Path) -> Iterator[None]:
 
 def write_json(board: Leaderboard, path: Path) -> None:
     """Every number that the table shows, and more."""
+    write_text(path, _json(board))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file and the folders above it.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_json(board))
+        path.write_text(text)
 
 
 def _json(board: Leaderboard) -> str:

@@ -57,7 +57,7 @@ def _cells(board: Leaderboard, row: Row) -> list[str]:
 
 def between(low: float, high: float) -> str:
     """An interval; a dash where there is none."""
-    return "-" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
+    return "-" if math.isnan(low) else f"{low:.2f}-{high:.2f}"
 
 
 def share(value: float) -> str:
@@ -157,7 +157,9 @@ def terminal(board: Leaderboard, console: Console) -> None:
 def _table(title: str, heading: list[str], rows: list[list[str]], named: int = 0) -> Table:
     table = Table(title=Text(title), title_justify="left")
     for place, text in enumerate(heading):
-        table.add_column(text, justify="left" if place == named else "right")
+        table.add_column(
+            text, justify="left" if place == named else "right", no_wrap=place == named
+        )
     for row in rows:
         table.add_row(*map(Text, row))
     return table

@@ -14,6 +14,8 @@ from algoperf.errors import UserError
 from scoring.leaderboard import board
 from scoring.leaderboard.board import Options
 from scoring.report import files, table
+from tests.scoring import trees
+from tests.scoring.trees import write
 
 # Seconds to target of each trial, by submission, study and workload; - is never.
 #            study 1            study 2          times (min, then median)
@@ -36,40 +38,12 @@ TRIALS = {
 
 @pytest.fixture
 def rules(tmp_path):
-    workload = {
-        "metric": "accuracy",
-        "higher_is_better": True,
-        "validation_target": 0.9,
-        "test_target": None,
-        "budget_s": 100.0,
-        "step_hint": 10,
-    }
-    raw = {
-        "suite": "quick",
-        "tuning": {
-            "external": {"studies": 2, "trials": 2, "budget_factor": 1.0},
-            "self_tuning": {"studies": 2, "trials": 1, "budget_factor": 1.5},
-        },
-        "base_workloads": ["a", "b"],
-        "tau_max": 4.0,
-        "workloads": {"a": workload, "b": workload},
-    }
-    path = tmp_path / "rules.json"
-    path.write_text(json.dumps(raw))
-    return rulesets.load(path)
+    return trees.rules(tmp_path)
 
 
 @pytest.fixture
 def logs(tmp_path) -> Path:
-    for (submission, study, workload), times in TRIALS.items():
-        for trial, time in enumerate(times, 1):
-            folder = tmp_path / "logs" / submission / f"study_{study}" / f"{workload}_jax"
-            folder = folder / f"trial_{trial}"
-            folder.mkdir(parents=True)
-            last = f"{time},{time},0.95\n" if time else "99,99,0.8\n"
-            (folder / "eval_measurements.csv").write_text(
-                f"accumulated_submission_time,global_step,validation/accuracy\n1,1,0.1\n{last}"
-            )
+    trees.write_all(tmp_path / "logs", TRIALS)
     return tmp_path / "logs"
 
 
@@ -200,12 +174,6 @@ def test_a_report_that_cannot_be_written_is_told(logs, rules, tmp_path):
 
 
 # --- the rules' variants -----------------------------------------------------------------------
-
-
-def write(place: Path, rows, columns="accumulated_submission_time,global_step,validation/accuracy"):
-    place.mkdir(parents=True)
-    lines = [columns, *(",".join(map(str, row)) for row in rows)]
-    (place / "eval_measurements.csv").write_text("\n".join(lines) + "\n")
 
 
 def changed(tmp_path, **changes):

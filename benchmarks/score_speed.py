@@ -1,7 +1,10 @@
 """How long scoring takes, on logs of the size of AlgoPerf v0.5's external ones, made here.
 
 11 submissions x 14 workloads x 5 studies x 5 trials, about 55 MB of CSV; with --tenfold also ten
-times as many submissions. Each figure is of a whole `algoperf score` process, imports included.
+times as many submissions. Each figure is of a whole `algoperf score` process, imports included:
+median (least to most) of the repeats.
+
+    python benchmarks/score_speed.py [--tenfold] [--repeats 5]
 """
 
 import argparse
@@ -71,8 +74,8 @@ def _trial(fixed: rulesets.WorkloadRules, rng: np.random.Generator, pace: float)
     return "\n".join(lines) + "\n"
 
 
-def score(logs: Path, out: Path) -> tuple[float, float]:
-    """Wall seconds and peak MB of one whole process."""
+def score(logs: Path, out: Path) -> tuple[float, float, float]:
+    """Wall and processor seconds and peak MB of one whole process."""
     command = [Path(sys.executable).with_name("algoperf"), "score", logs, "--rules", RULES]
     start = time.perf_counter()
     with subprocess.Popen(  # noqa: S603 - our own command
@@ -82,7 +85,8 @@ def score(logs: Path, out: Path) -> tuple[float, float]:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"scoring failed with {process.returncode}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    processor = usage.ru_utime + usage.ru_stime
+    return time.perf_counter() - start, processor, usage.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -102,10 +106,11 @@ def main() -> None:
                     if what == "first call":
                         shutil.rmtree(out, ignore_errors=True)
                     found.append(score(logs, out))
-                seconds, peak = zip(*found, strict=True)
+                seconds, processor, peak = zip(*found, strict=True)
                 print(
                     f"  {what}: {statistics.median(seconds):.2f} s "
-                    f"({min(seconds):.2f} to {max(seconds):.2f}), peak {max(peak):.0f} MB"
+                    f"({min(seconds):.2f} to {max(seconds):.2f}), processor "
+                    f"{statistics.median(processor):.2f} s, peak {max(peak):.0f} MB"
                 )
 
 
