@@ -70,11 +70,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     verb.add_argument("folders", nargs="+", type=Path, metavar="DIR")
     verb.add_argument("--rules", metavar="NAME", help="name or file; default: the results' own")
     _add_axis(verb)
+    _add_ruleset(verb)
     verb.add_argument("--reference", metavar="SUBMISSION", help="that speedups are over")
-    verb.add_argument(
-        "--ruleset", choices=[str(ruleset) for ruleset in Ruleset], default=str(Ruleset.EXTERNAL),
-        help="of logs that do not say (default: %(default)s)",
-    )  # fmt: skip
     verb.add_argument("--strict", action="store_true", help="refuse logs with any problem")
     verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
     verb.add_argument("--out", type=Path, metavar="DIR", help="report: html, csv, md, json, plots")
@@ -86,6 +83,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     verb.add_argument("--results", type=Path, metavar="DIR", help="where names are looked up")
     verb.add_argument("--rules", metavar="NAME", help="name or file; default: the results' own")
     _add_axis(verb)
+    _add_ruleset(verb)
     verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
     verb.set_defaults(call=compare)
 
@@ -119,6 +117,13 @@ def _add_axis(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--time", choices=("seconds", "steps", "examples", "flops"), default="seconds",
         help="what time is measured in (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _add_ruleset(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--ruleset", choices=[str(ruleset) for ruleset in Ruleset], default=str(Ruleset.EXTERNAL),
+        help="of logs that do not say (default: %(default)s)",
     )  # fmt: skip
 
 
@@ -263,6 +268,7 @@ def compare(
     results: Path | None = None,
     rules: str | None = None,
     time: str = "seconds",
+    ruleset: str = Ruleset.EXTERNAL,
     json: Path | None = None,
 ) -> None:
     """Prints two submissions, or two results folders, side by side."""
@@ -272,7 +278,7 @@ def compare(
 
     first, second = pairs.side(left, results), pairs.side(right, results)
     name = rules or _recorded_rules(logs.rules_named_in([first.folder, second.folder]))
-    found = pairs.compare(first, second, rulesets.load(name), time)
+    found = pairs.compare(first, second, rulesets.load(name), time, Ruleset(ruleset))
     comparison.terminal(found, Console())
     if json is not None:
         files.write_text(json, comparison.as_json(found))

@@ -5,6 +5,7 @@ harness's own workload, in a process in which no submission was ever imported.
 """
 
 import math
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -89,21 +90,27 @@ def _finding(
     evaluators: dict[str, Measured],
     here: str,
 ) -> Finding:
-    recorded = _last(trial)
+    recorded: dict[str, float] = {}
 
     def mismatch(reason: str, measured: Mapping[str, float] | None = None) -> Finding:
         return Finding(trial, Verdict.MISMATCH, reason, recorded, measured or {})
 
     try:
+        recorded |= _last(trial)
+        target = Target(**manifest["workload"]["fixed"]["validation"])
         kept = records.read_kept(trial, manifest)
         if kept is None:
             return Finding(trial, Verdict.NOT_KEPT, "from before they were kept", recorded, {})
         workload, evaluator = _workload(manifest, evaluators)
-        if workload.dataset.sha256 != manifest["workload"]["dataset_sha256"]:
+        if target.metric not in workload.metrics:
+            return mismatch(f"the workload does not measure {target.metric!r}")
+        if workload.dataset.sha256 != manifest["workload"].get("dataset_sha256"):
             return mismatch("the data are not those that it was run on")
         like = jax.eval_shape(lambda key: init_model(workload, key), jax.random.key(0))
         params, model_state = parameters.restored(kept, like)
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    except (KeyError, TypeError) as error:
+        return mismatch(f"its record lacks or mistakes {error}")
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         return mismatch(str(error))
     measured = {
         f"{name}/{metric}": value
@@ -111,7 +118,7 @@ def _finding(
         for metric, value in evaluator(params, model_state, split).items()
     }
     same = manifest.get("machine_id") == here
-    if faults := list(_faults(measured, recorded, _target(manifest), same)):
+    if faults := list(_faults(measured, recorded, target, same)):
         return mismatch("; ".join(faults), measured)
     within = f"to {SAME_MACHINE if same else OTHER_MACHINE:g}"
     return Finding(trial, Verdict.MATCH, f"measured again, {within}", recorded, measured)
@@ -129,17 +136,9 @@ def _workload(manifest: Mapping[str, Any], evaluators: dict[str, Measured]) -> M
     return evaluators[name]
 
 
-def _target(manifest: Mapping[str, Any]) -> Target:
-    """The target that the trial was run with."""
-    return Target(**manifest["workload"]["fixed"]["validation"])
-
-
 def _last(trial: Path) -> dict[str, float]:
     """Validation and test metrics of the last evaluation."""
-    try:
-        rows = records.read_measurements(trial)
-    except (OSError, ValueError):
-        return {}
+    rows = records.read_measurements(trial)
     last = rows.iloc[-1].to_dict() if len(rows) else {}
     return {
         str(name): float(value)

@@ -1,20 +1,21 @@
 """The leaderboard: from the trials to every number that the table, the files and the plots show."""
 
-import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from algoperf import machine
+from algoperf import machine, records
 from algoperf.errors import UserError
 from algoperf.rulesets import Rules, Ruleset
 from scoring.leaderboard import bootstrap, profiles, sensitivity, times, views
 from scoring.leaderboard.find import Problem
-from scoring.leaderboard.logs import Logs, read
+from scoring.leaderboard.logs import Logs, gaps, read
+from scoring.leaderboard.measurements import AXES
 from scoring.leaderboard.profiles import Floats, Suite
 
 RESAMPLES = 2000
@@ -58,13 +59,15 @@ class Leaderboard:
             `speedup_high`, `studies`, `slowed`, `verified`, `mismatched`.
         times: One row a submission and base workload: `submission`, `workload`, `time`, `ratio`
             (to the fastest, after the rules' vetoes), `reached`, `test_time`.
-        ranks: Shape (S, S): in which share of the resamples each submission has each rank.
-        above: Shape (S, S): in which share of the resamples the row scores above the column.
+        ranks: Shape (S, S): in which share of the resamples each submission has each rank; NaN
+            where no submission has a second study.
+        above: Shape (S, S): in which share of the resamples the row scores above the column, a tie
+            counted half; NaN where one of the two has no second study to differ from.
         samples: The resamples, submissions in order of rank.
+        changes: The leaderboard with one thing changed.
         chosen: The trial that each study's time is that of.
         logs: The trials, evaluations and problems as read.
         notes: What a reader has to know about the numbers.
-        fewest_studies: The least number of studies that any submission has on any workload.
     """
 
     rules: Rules
@@ -79,7 +82,6 @@ class Leaderboard:
     chosen: pd.DataFrame
     logs: Logs
     notes: list[str]
-    fewest_studies: int
 
     @property
     def problems(self) -> list[Problem]:
@@ -92,8 +94,8 @@ class Leaderboard:
 
     @property
     def has_intervals(self) -> bool:
-        """Whether every submission has a second study to differ from, somewhere."""
-        return self.fewest_studies > 1
+        """Whether any submission has a second study to differ from on every workload."""
+        return bool(self.scores["low"].notna().any())
 
     def ratio_table(self) -> pd.DataFrame:
         """Ratios, submissions as rows in order of rank, base workloads as columns."""
@@ -108,43 +110,26 @@ class Leaderboard:
             "reference": self.reference,
             "leaderboard": [
                 {
-                    **_plain(row),
-                    "interval": [_or_none(row["low"]), _or_none(row["high"])],
-                    "speedup_interval": [
-                        _or_none(row["speedup_low"]),
-                        _or_none(row["speedup_high"]),
-                    ],
-                    "rank_distribution": self.ranks[place].tolist() if self.has_intervals else None,
-                    "above": dict(zip(self.submissions, self.above[place].tolist(), strict=True))
-                    if self.has_intervals
-                    else None,
+                    **records.plain(row),
+                    "interval": records.plain([row["low"], row["high"]]),
+                    "speedup_interval": records.plain([row["speedup_low"], row["speedup_high"]]),
+                    "rank_distribution": records.plain(self.ranks[place].tolist()),
+                    "above": records.plain(
+                        dict(zip(self.submissions, self.above[place].tolist(), strict=True))
+                    ),
                 }
                 for place, row in enumerate(self.scores.to_dict("records"))
             ],
-            "times": [_plain(row) for row in self.times.to_dict("records")],
+            "times": [records.plain(row) for row in self.times.to_dict("records")],
             "sensitivity": [vars(change) for change in self.changes],
             "tuning": [
-                _plain(row)
+                records.plain(row)
                 for row in views.tuning(self.logs.trials, self.chosen).to_dict("records")
             ],
-            "shares": [_plain(row) for row in views.shares(self.logs).to_dict("records")],
+            "shares": [records.plain(row) for row in views.shares(self.logs).to_dict("records")],
             "problems": [vars(problem) for problem in self.problems],
             "notes": self.notes,
         }
-
-
-def _or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def _plain(row: Mapping[Hashable, Any]) -> dict[str, Any]:
-    """Strict JSON: numbers that are not finite become null, NumPy's become Python's."""
-    plain = {
-        str(key): value.item() if hasattr(value, "item") else value for key, value in row.items()
-    }
-    return {
-        key: _or_none(value) if isinstance(value, float) else value for key, value in plain.items()
-    }
 
 
 def score(folders: Sequence[Path], rules: Rules, options: Options | None = None) -> Leaderboard:
@@ -162,7 +147,7 @@ def score(folders: Sequence[Path], rules: Rules, options: Options | None = None)
     """
     options = options or Options()
     logs = read(folders, rules, options.axis, options.ruleset, options.cache)
-    _some_base(logs, rules)
+    logs.problems.extend(gaps(logs.trials, rules))
     _held_out_there(logs, rules)
     if options.strict and logs.problems:
         raise UserError.of_many(
@@ -170,7 +155,8 @@ def score(folders: Sequence[Path], rules: Rules, options: Options | None = None)
             [f"{p.path}: {p.problem}" for p in logs.problems],
         )
     if options.axis == "seconds":
-        one_machine(logs)
+        one_machine(logs.trials)
+    _on_the_axis(logs, options.axis)
     submissions = sorted(logs.trials["submission"].unique())
     reference = _reference(options.reference, rules, submissions)
     suite = profiles.suite_of(rules)
@@ -188,7 +174,7 @@ def score(folders: Sequence[Path], rules: Rules, options: Options | None = None)
         seed=SEED,
     )
     counts = (~np.isnan(by_study)).sum(axis=-1)
-    fewest = int(counts[counts > 0].min())
+    fewest = np.where(counts > 0, counts, counts.max()).min(axis=1)
     ratio, scored = profiles.score(table, suite, rules.scoring)
     bases = np.where(np.isnan(table), np.inf, table)[:, : suite.bases]
     scores = pd.DataFrame(
@@ -210,33 +196,40 @@ def score(folders: Sequence[Path], rules: Rules, options: Options | None = None)
         ),
         chosen=chosen,
         logs=logs,
-        notes=_notes(logs, fewest, scores),
-        fewest_studies=fewest,
-        **_sure(scores.iloc[order].reset_index(drop=True), samples, order, fewest),
+        notes=_notes(submissions, fewest, _partly(by_study, suite), scores),
+        **_sure(scores.iloc[order].reset_index(drop=True), samples, order, fewest[order] > 1),
     )
 
 
 def _sure(
-    scores: pd.DataFrame, samples: bootstrap.Samples, order: Any, fewest: int
+    scores: pd.DataFrame, samples: bootstrap.Samples, order: Any, known: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """What the resamples add: intervals, orders and shared ranks, all in order of the scores."""
+    """What the resamples add: intervals, orders and shared ranks, all in order of the scores.
+
+    Args:
+        scores: In that order.
+        samples: Not yet.
+        order: Rows of the samples in that order.
+        known: Shape (S,): whether a submission has a second study to differ from.
+    """
     samples = bootstrap.Samples(
         samples.ratios[:, order], samples.scores[:, order], samples.speedups[:, order]
     )
     above = bootstrap.order_probability(samples.scores)
-    known = fewest > 1
-    if known:
-        scores["low"], scores["high"] = bootstrap.interval(samples.scores)
-        scores["speedup_low"], scores["speedup_high"] = bootstrap.interval(samples.speedups)
-        scores["above_next"] = [*np.diagonal(above, 1), np.nan]
-    else:
-        scores[["low", "high", "speedup_low", "speedup_high", "above_next"]] = np.nan
-    scores["rank"] = bootstrap.shared_ranks(scores["score"].to_numpy(), above if known else None)
+    above[~(known[:, None] & known)] = np.nan
+    for names, drawn in (
+        (["low", "high"], samples.scores),
+        (["speedup_low", "speedup_high"], samples.speedups),
+    ):
+        scores[names] = np.where(known, bootstrap.interval(drawn), np.nan).T
+    scores["above_next"] = [*np.diagonal(above, 1), np.nan]
+    scores["rank"] = bootstrap.shared_ranks(scores["score"].to_numpy(), above)
+    ranks = bootstrap.rank_distribution(samples.scores)
     return {
         "scores": scores,
         "samples": samples,
         "above": above,
-        "ranks": bootstrap.rank_distribution(samples.scores),
+        "ranks": ranks if known.any() else np.full_like(ranks, np.nan),
     }
 
 
@@ -266,11 +259,11 @@ def _unreached(logs: Logs, rules: Rules, submissions: list[str], axis: str) -> F
     return values
 
 
-def _some_base(logs: Logs, rules: Rules) -> None:
-    if not set(logs.trials["workload"]) & set(rules.base_workloads):
+def _on_the_axis(logs: Logs, axis: str) -> None:
+    """Refuses an axis that no evaluation has."""
+    if not np.isfinite(logs.evaluations[axis]).any() and len(logs.evaluations):
         raise UserError(
-            f"No trial is on a base workload of the rules {rules.name!r} "
-            f"({', '.join(rules.base_workloads)}); variants alone are not scored."
+            f"The logs do not have the column {AXES[axis]!r}, so time cannot be measured in {axis}."
         )
 
 
@@ -279,13 +272,13 @@ def _held_out_there(logs: Logs, rules: Rules) -> None:
     suite, there = profiles.suite_of(rules), set(logs.trials["workload"])
     lacking = [
         suite.columns[column]
-        for base, column in enumerate(suite.held_out)
-        if column is not None
-        and suite.columns[base] in there
-        and suite.columns[column] not in there
+        for base, columns in enumerate(suite.held_out)
+        for column in columns
+        if suite.columns[base] in there and suite.columns[column] not in there
     ]
     if lacking:
-        variants = sorted(there - set(rules.base_workloads))
+        left_out = {p.path for p in logs.problems if "trials)" in p.problem}
+        variants = sorted({path.rpartition(" on ")[2] for path in left_out})
         raise UserError(
             f"The rules {rules.name!r} hold out {', '.join(lacking)}, and nobody has a trial "
             f"on that; the logs' variants are: {', '.join(variants) or 'none'}. Score with rules "
@@ -294,13 +287,14 @@ def _held_out_there(logs: Logs, rules: Rules) -> None:
         )
 
 
-def one_machine(logs: Logs) -> None:
-    """Refuses to compare the seconds of unlike machines.
+def one_machine(trials: pd.DataFrame) -> None:
+    """Refuses to compare the seconds of unlike machines; those without a result do not matter.
 
     Raises:
         UserError: That names the machines.
     """
-    machines = logs.trials.groupby("machine")["submission"].unique()
+    timed = trials[trials["reached"] & trials["machine"].notna()]
+    machines = timed.groupby("machine")["submission"].unique()
     if len(machines) > 1:
         found = [
             f"{name or 'not recorded'}: {', '.join(sorted(names))}"
@@ -325,23 +319,36 @@ def _long(
             "workload": np.tile(workloads, len(submissions)),
             "time": bases.ravel(),
             "ratio": ratio.ravel(),
-            "reached": np.isfinite(ratio).ravel(),
+            "reached": np.isfinite(bases).ravel(),
             "test_time": np.where(np.isnan(test), np.inf, test).ravel(),
         }
     )
 
 
-def _notes(logs: Logs, fewest: int, scores: pd.DataFrame) -> list[str]:
+def _partly(by_study: Floats, suite: Suite) -> int:
+    """On how many base workloads a submission reached the target in some studies, not in all."""
+    bases = by_study[:, : suite.bases]
+    return int((np.isfinite(bases).any(axis=-1) & np.isinf(bases).any(axis=-1)).sum())
+
+
+def _notes(
+    submissions: list[str], fewest: NDArray[np.int64], partly: int, scores: pd.DataFrame
+) -> list[str]:
     notes = []
-    if fewest == 1:
+    if single := [name for name, few in zip(submissions, fewest, strict=True) if few == 1]:
         notes.append(
-            "Some results are of one study: how sure a score is cannot be said. Ranks are the "
+            f"Of one study nobody can say how sure it is: {', '.join(single)}. Ranks are then the "
             f"order of the scores; {ENOUGH_STUDIES} studies are the least for an interval."
         )
-    elif fewest < ENOUGH_STUDIES:
+    if len(several := fewest[fewest > 1]) and several.min() < ENOUGH_STUDIES:
         notes.append(
-            f"With {fewest} studies an interval shows how far these runs differ, and is too short: "
-            f"it takes about {ENOUGH_STUDIES} studies to hold the truth as often as it says."
+            f"With {several.min()} studies an interval shows how far these runs differ, and is too "
+            f"short: it takes about {ENOUGH_STUDIES} to hold the truth as often as it says."
+        )
+    if partly and len(several):
+        notes.append(
+            f"In {partly} cases a target was reached in some studies and not in others: there "
+            "intervals are too short, and orders less certain than they seem, with few studies."
         )
     slowed = scores[scores["slowed"] > 0]
     if len(slowed):

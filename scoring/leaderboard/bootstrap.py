@@ -108,7 +108,7 @@ def rank_distribution(scores: Floats) -> Floats:
     return np.stack([(ranks == rank).mean(axis=0) for rank in range(scores.shape[1])], axis=-1)
 
 
-def shared_ranks(scores: Floats, probability: Floats | None) -> NDArray[np.int64]:
+def shared_ranks(scores: Floats, probability: Floats) -> NDArray[np.int64]:
     """Ranks, shared by those that cannot be told from the first of their group.
 
     Down the order of scores, a submission joins the group above it unless the group's first is
@@ -116,7 +116,7 @@ def shared_ranks(scores: Floats, probability: Floats | None) -> NDArray[np.int64
 
     Args:
         scores: Shape (S,).
-        probability: `order_probability`; None if nothing is known: then only equals share.
+        probability: `order_probability`; NaN where nothing is known: there only equals share.
 
     Returns:
         Shape (S,): ranks from 1, and after a group of two the next is two further.
@@ -125,10 +125,8 @@ def shared_ranks(scores: Floats, probability: Floats | None) -> NDArray[np.int64
     ranks = np.empty(len(scores), np.int64)
     first = order[0]
     for place, row in enumerate(order):
-        apart = scores[row] < scores[first]
-        if probability is not None:
-            apart = apart and bool(probability[first, row] >= LEVEL)
-        if apart:
+        unsure = probability[first, row] < LEVEL
+        if scores[row] < scores[first] and not unsure:
             first = row
         ranks[row] = place + 1 if row == first else ranks[first]
     return ranks

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -26,21 +27,16 @@ class Cache:
 
     Attributes:
         path: Where it is kept; None to keep nothing.
-        hits: How many files did not have to be parsed.
     """
 
     path: Path | None
-    hits: int = 0
     _old: dict[bytes, Parsed] = field(default_factory=dict)
     _used: dict[bytes, Parsed] = field(default_factory=dict)
 
     def parse(self, raw: bytes, metric: str) -> Parsed:
         """`measurements.parse`, or what it said of the same content before."""
         key = blake2b(raw, digest_size=_KEY_BYTES, key=metric.encode()[:64]).digest()
-        if (found := self._used.get(key) or self._old.get(key)) is not None:
-            self.hits += 1
-        else:
-            found = parse(raw, metric)
+        found = self._used.get(key) or self._old.get(key) or parse(raw, metric)
         self._used[key] = found
         return found
 
@@ -64,7 +60,8 @@ class Cache:
                 )
             partial.replace(self.path)
         except OSError:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
 
 
 def open_cache(path: Path | None) -> Cache:

@@ -4,9 +4,11 @@ Study n of both has the same seeds and, where the search space is the same, the 
 bootstrap that draws studies for both at once keeps what they share out of the interval.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,11 +73,11 @@ def side(name: str, results: Path | None) -> Side:
     Raises:
         UserError: If there is none, or more than one.
     """
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Side(name, Path(name))
     below = results or Path("results")
-    found = sorted(path.parent for path in below.glob(f"**/{name}/study_*") if path.is_dir())
-    places = list(dict.fromkeys(found))
+    found = (path.parent for path in below.rglob("study_*") if path.parent.name == name)
+    places = sorted(set(found))
     if len(places) == 1:
         return Side(name, places[0])
     if not places:
@@ -89,7 +91,13 @@ def side(name: str, results: Path | None) -> Side:
     )
 
 
-def compare(left: Side, right: Side, rules: Rules, axis: str = "seconds") -> Comparison:
+def compare(
+    left: Side,
+    right: Side,
+    rules: Rules,
+    axis: str = "seconds",
+    ruleset: Ruleset = Ruleset.EXTERNAL,
+) -> Comparison:
     """Compares B with A on every base workload that both ran.
 
     Args:
@@ -97,14 +105,14 @@ def compare(left: Side, right: Side, rules: Rules, axis: str = "seconds") -> Com
         right: B.
         rules: The rules.
         axis: What time is measured in.
+        ruleset: Of logs that do not say (MLCommons').
 
     Raises:
         UserError: If nothing can be paired, or seconds of unlike machines would be compared.
     """
-    logs = [read([side.folder], rules, axis) for side in (left, right)]
+    logs = [read([side.folder], rules, axis, ruleset) for side in (left, right)]
     if axis == "seconds":
-        both = pd.concat([log.trials for log in logs], ignore_index=True)
-        one_machine(Logs(both, logs[0].evaluations, []))
+        one_machine(pd.concat([log.trials for log in logs], ignore_index=True))
     names = [sorted(log.trials["submission"].unique()) for log in logs]
     if len(names[0]) == len(names[1]) == 1:
         matched, notes = [(names[0][0], names[1][0])], []
@@ -121,43 +129,77 @@ def compare(left: Side, right: Side, rules: Rules, axis: str = "seconds") -> Com
             for side, own in zip((left, right), names, strict=True)
             if (alone := sorted(set(own) - set(shared)))
         ]
+    chosen = [(_chosen(logs[0], a, rules), _chosen(logs[1], b, rules)) for a, b in matched]
     return Comparison(
         rules=rules,
         axis=axis,
-        pairs=[_pair(logs, rules, axis, a, b) for a, b in matched],
-        notes=notes,
+        pairs=[_pair(*own, rules, axis, names) for own, names in zip(chosen, matched, strict=True)],
+        notes=[*notes, *(note for own in chosen for note in _unpaired(*own, rules))],
         problems=[problem for log in logs for problem in log.problems],
     )
 
 
-def _pair(logs: Sequence[Logs], rules: Rules, axis: str, left: str, right: str) -> Pair:
-    chosen = [
-        times.chosen_trials(log.trials[log.trials["submission"] == name], rules.scoring.choice)
-        for log, name in zip(logs, (left, right), strict=True)
-    ]
+def _chosen(logs: Logs, submission: str, rules: Rules) -> pd.DataFrame:
+    own = logs.trials[logs.trials["submission"] == submission]
+    return times.chosen_trials(own, rules.scoring.choice)
+
+
+def _studies(left: pd.DataFrame, right: pd.DataFrame) -> tuple[list[int], list[int]]:
+    """Which study of A goes with which of B, on one workload.
+
+    By number; but where both have equally many of other numbers, one counts from 0 and the other
+    from 1: then in their order.
+    """
+    numbers = sorted(left["study"]), sorted(right["study"])
+    if len(numbers[0]) == len(numbers[1]):
+        return numbers
+    shared = sorted(set(numbers[0]) & set(numbers[1]))
+    return shared, shared
+
+
+def _unpaired(left: pd.DataFrame, right: pd.DataFrame, rules: Rules) -> Iterator[str]:
+    """What only one side has, and so is not compared."""
+    for name in rules.base_workloads:
+        own = [part[part["workload"] == name] for part in (left, right)]
+        counts = [len(part) for part in own]
+        paired = len(_studies(*own)[0])
+        if 0 in counts and any(counts):
+            yield f"Only {'B' if counts[1] else 'A'} ran {name}: it is not compared."
+        elif paired < max(counts):
+            yield f"{name}: {paired} studies in pairs, of {counts[0]} of A and {counts[1]} of B."
+
+
+def _pair(
+    left: pd.DataFrame, right: pd.DataFrame, rules: Rules, axis: str, names: tuple[str, str]
+) -> Pair:
     rng = np.random.default_rng(SEED)
     rows, draws, counted = [], [], []
     for workload in rules.base_workloads:
-        own = [part[part["workload"] == workload].set_index("study") for part in chosen]
-        studies = own[0].index.intersection(own[1].index)
-        if studies.empty:
+        own = [part[part["workload"] == workload] for part in (left, right)]
+        studies = _studies(*own)
+        if not studies[0]:
             continue
-        pair = np.stack([part.loc[studies, "time"].to_numpy() for part in own])
+        pair = np.stack(
+            [
+                part.set_index("study").loc[numbers, "time"].to_numpy()
+                for part, numbers in zip(own, studies, strict=True)
+            ]
+        )
         budgets = np.array([_budget(part, rules, workload, axis) for part in own])
         row, drawn = _row(pair, budgets, rng)
         rows.append({"workload": workload, **row})
-        if np.isfinite(pair).any() and np.isfinite(drawn).all():
+        either = math.isfinite(row["left"]) or math.isfinite(row["right"])
+        if either and np.isfinite(drawn).all():
             counted.append(row["ratio"])
             draws.append(drawn)
     if not rows:
-        raise UserError(f"{left} and {right} have no base workload and study in common.")
+        raise UserError(f"{' and '.join(names)} have no base workload and study in common.")
     frame = pd.DataFrame(rows)
     mean = np.exp(np.mean(np.log(draws), axis=0)) if draws else np.full(RESAMPLES, np.nan)
     several = frame["studies"].min() > 1 and len(draws) > 0
     low, high = bootstrap.interval(mean) if several else (np.nan, np.nan)
     return Pair(
-        left,
-        right,
+        *names,
         frame,
         ratio=float(np.exp(np.mean(np.log(counted)))) if counted else np.nan,
         low=float(low),
@@ -173,9 +215,7 @@ def _budget(trials: pd.DataFrame, rules: Rules, workload: str, axis: str) -> flo
     return rules.fixed(workload, Ruleset(trials["ruleset"].iloc[0])).budget_s
 
 
-def _row(
-    pair: Floats, budgets: Floats, rng: np.random.Generator
-) -> tuple[dict[str, float | int | bool], Floats]:
+def _row(pair: Floats, budgets: Floats, rng: np.random.Generator) -> tuple[dict[str, Any], Floats]:
     """A row of `Pair.rows`, and the ratio in each resample.
 
     Args:

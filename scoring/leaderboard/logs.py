@@ -35,8 +35,9 @@ class Logs:
 
     Attributes:
         trials: One row a trial: `submission`, `study`, `workload`, `framework`, `trial`, `path`,
-            `ruleset`, `status` (how it ended, "" if not recorded), `machine`, `slowdown` (how much
-            slower than its best the machine was, NaN if not measured), `verified` ("match",
+            `ruleset`, `status` (how it ended, "" if not recorded), `machine` ("" if not recorded,
+            None if the manifest cannot be read), `slowdown` (how much slower than its best the
+            machine was, NaN if not measured), `verified` ("match",
             "mismatch" or ""), `reached`, `time` (when the validation target was first met, on the
             chosen axis, inf if never), `evaluation` (which one that was, from 0; -1 if never) and
             `test_time` (the same as `time` for the test target).
@@ -74,7 +75,7 @@ def read(
     """
     places, problems = find_trials(folders)
     manifests = {place: records.read_manifest(Path(place.path)) for place in places}
-    places = _known(places, rules, problems)
+    places = _scored(places, rules, problems)
     rulesets = {
         place: ruleset if (manifest := manifests[place]) is None else Ruleset(manifest["ruleset"])
         for place in places
@@ -93,26 +94,24 @@ def read(
         rows.append(row)
         arrays.append(evaluations)
     kept.save()
-    trials = pd.DataFrame(rows)
-    problems += _gaps(trials, rules)
-    return Logs(trials, _long(arrays), problems)
+    return Logs(pd.DataFrame(rows), _long(arrays), problems)
 
 
-def _known(places: Sequence[Place], rules: Rules, problems: list[Problem]) -> list[Place]:
-    """Trials on workloads of the rules; the others are problems, one a submission and workload."""
-    kept, unknown = [], Counter()
-    for place in places:
-        if place.workload in rules.workloads:
-            kept.append(place)
-        else:
-            unknown[place.submission, place.workload] += 1
-    for (submission, workload), count in unknown.items():
-        what = f"the rules {rules.name!r} have no workload {workload!r} ({count} trials)"
-        problems.append(Problem(f"{submission} on {workload}", what, "left out"))
-    if not kept:
+def _scored(places: Sequence[Place], rules: Rules, problems: list[Problem]) -> list[Place]:
+    """Trials on workloads that are scored; others are problems, one a submission and workload."""
+    scored = {*rules.base_workloads, *rules.held_out}
+    others = Counter((p.submission, p.workload) for p in places if p.workload not in scored)
+    for (submission, workload), count in others.items():
+        known = workload in rules.workloads
+        what = "do not score this variant" if known else f"have no workload {workload!r}"
+        told = f"the rules {rules.name!r} {what} ({count} trials)"
+        problems.append(Problem(f"{submission} on {workload}", told, "left out"))
+    kept = [place for place in places if place.workload in scored]
+    if not {place.workload for place in kept} & set(rules.base_workloads):
         raise UserError(
-            f"No trial is on a workload of the rules {rules.name!r}; they have "
-            f"{', '.join(rules.base_workloads)}."
+            f"No trial is on a base workload of the rules {rules.name!r} "
+            f"({', '.join(rules.base_workloads)}); the logs are of "
+            f"{', '.join(sorted({place.workload for place in places}))}."
         )
     return kept
 
@@ -170,14 +169,15 @@ def _trial(
         problems.append(Problem(where, what, action))
 
     if manifest is None and (path / MANIFEST).exists():
-        problem(str(path / MANIFEST), "is not a readable manifest", "done without")
+        action = "done without, and took its machine to be that of the others"
+        problem(str(path / MANIFEST), "is not a readable manifest", action)
     if manifest is not None and not records.same_fixed(manifest, fixed):
         what = "was run with other targets or another budget"
         problem(place.path, what, "scored by those of the rules given")
     status = "" if manifest is None else manifest["ending"]["status"]
     if manifest is not None and status == Status.FAILED:
         what = f"failed: {manifest['ending'].get('reason', '')}"
-        problem(place.path, what, "counted as not reached")
+        problem(place.path, what, "took the evaluations before that")
     evaluations = _evaluations(place, fixed.validation.metric, status, cache, problem)
     hit, time = _first(
         evaluations, fixed, rules, column=column, where=place.measurements, problem=problem
@@ -190,12 +190,12 @@ def _trial(
         "trial": place.trial,
         "path": place.path,
         "status": status,
-        "machine": "" if manifest is None else manifest.get("machine_id", ""),
+        "machine": _machine(path, manifest),
         "verified": records.read_verdict(path) if manifest else "",
         "reached": hit >= 0,
         "evaluation": hit,
         "time": time,
-        "test_time": _test_time(evaluations, fixed, column),
+        "test_time": _test_time(evaluations, fixed, rules, column),
     }, evaluations
 
 
@@ -236,6 +236,9 @@ def _first(
     times = evaluations[:, FIELDS.index(column)]
     counts = met & (in_time | (not rules.scoring.budget_checked))
     known = counts & np.isfinite(times)
+    if rules.scoring.budget_checked and (late := int((~in_time).sum())):
+        what = f"{late} evaluations lie past the budget of {fixed.budget_s:g} s"
+        problem(where, what, "not counted")
     if known.any():
         hit = int(known.argmax())
         if not in_time[hit]:
@@ -245,9 +248,6 @@ def _first(
     if counts.any():
         what = f"the target is met, but {AXES[column]} is not known"
         problem(where, what, "counted as not reached")
-    elif met.any():
-        what = f"the target is met only past the budget of {fixed.budget_s:g} s"
-        problem(where, what, "counted as not reached")
     return -1, math.inf
 
 
@@ -256,10 +256,19 @@ def _met(values: NDArray[np.float64], target: Target) -> NDArray[np.bool_]:
     return beyond & np.isfinite(values)
 
 
-def _test_time(evaluations: NDArray[np.float64], fixed: WorkloadRules, column: str) -> float:
-    """When the test target is first met, within the budget; inf if it never is."""
+def _machine(path: Path, manifest: Manifest | None) -> str | None:
+    if manifest is None:
+        return None if (path / MANIFEST).exists() else ""
+    return manifest.get("machine_id") or ""
+
+
+def _test_time(
+    evaluations: NDArray[np.float64], fixed: WorkloadRules, rules: Rules, column: str
+) -> float:
+    """When the test target is first met; inf if it never is."""
     met = _met(evaluations[:, FIELDS.index("test")], fixed.test)
-    met &= evaluations[:, FIELDS.index("seconds")] <= fixed.budget_s
+    if rules.scoring.budget_checked:
+        met &= evaluations[:, FIELDS.index("seconds")] <= fixed.budget_s
     times = evaluations[:, FIELDS.index(column)][met]
     return float(times[0]) if len(times) and math.isfinite(times[0]) else math.inf
 
@@ -268,7 +277,7 @@ def _best_calibrations(manifests: Iterable[Manifest | None]) -> dict[str, dict[s
     """By machine, the least time of each calibration that any of its trials saw."""
     best: dict[str, dict[str, float]] = {}
     for manifest in filter(None, manifests):
-        own = best.setdefault(manifest.get("machine_id", ""), {})
+        own = best.setdefault(manifest.get("machine_id") or "", {})
         for measured in (manifest.get("calibration") or {}).values():
             for name, seconds in measured.items():
                 own[name] = min(seconds, own.get(name, math.inf))
@@ -278,7 +287,7 @@ def _best_calibrations(manifests: Iterable[Manifest | None]) -> dict[str, dict[s
 def _slowdown(manifest: Manifest | None, best: Mapping[str, Mapping[str, float]]) -> float:
     if manifest is None or not manifest.get("calibration"):
         return math.nan
-    return machine.slowdown(manifest["calibration"], best[manifest.get("machine_id", "")])
+    return machine.slowdown(manifest["calibration"], best[manifest.get("machine_id") or ""])
 
 
 def _long(arrays: Sequence[NDArray[np.float64]]) -> pd.DataFrame:
@@ -287,7 +296,7 @@ def _long(arrays: Sequence[NDArray[np.float64]]) -> pd.DataFrame:
     return frame
 
 
-def _gaps(trials: pd.DataFrame, rules: Rules) -> list[Problem]:
+def gaps(trials: pd.DataFrame, rules: Rules) -> list[Problem]:
     """What the rules ask for and the logs do not hold: one problem for all workloads alike."""
     there: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
     rulesets: dict[str, list[Ruleset]] = defaultdict(list)

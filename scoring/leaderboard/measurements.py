@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Iterator
 from operator import itemgetter
 
@@ -29,6 +30,9 @@ FIELDS = (*AXES, *_SHARES, "validation", "test")
 _CUT = 3
 """A last cell so much shorter than those above it is taken as cut off. Fewer digits do no harm."""
 
+_CUT_EXPONENT = re.compile(r"[eE][-+]?\d?$")
+"""Python and NumPy write at least two digits."""
+
 Fault = tuple[str, str]
 """What is wrong, and what was done about it."""
 
@@ -45,7 +49,7 @@ def parse(raw: bytes, metric: str) -> tuple[NDArray[np.float64], list[Fault]]:
         a fault and left out.
     """
     names = [*AXES.values(), *_SHARES.values(), f"validation/{metric}", f"test/{metric}"]
-    lines = raw.decode("utf-8", errors="replace").splitlines()
+    lines = raw.decode("utf-8-sig", errors="replace").splitlines()
     rows, faults = [], []
     header: list[str] = []
     pick = itemgetter(0)  # until the header tells where the columns are
@@ -58,6 +62,8 @@ def parse(raw: bytes, metric: str) -> tuple[NDArray[np.float64], list[Fault]]:
             if absent := sorted(needed - set(header)):
                 what = f"has no column {', '.join(absent)}"
                 return _array([]), [*faults, (what, "counted as not reached")]
+            if twice := sorted({name for name in names if header.count(name) > 1}):
+                faults.append((f"has {', '.join(twice)} twice", "took the first of them"))
             # A column that is not there reads from an empty cell behind the last.
             places = [header.index(n) if n in header else len(header) for n in names]
             pick = itemgetter(*places)
@@ -74,7 +80,7 @@ def parse(raw: bytes, metric: str) -> tuple[NDArray[np.float64], list[Fault]]:
                 rows.append((number, row, cells[-1]))
     if rows and not raw.endswith((b"\n", b"\r")) and rows[-1][0] == len(lines):
         shortest = min((len(last) for _, _, last in rows[:-1]), default=0)
-        if len(rows[-1][2]) < shortest - _CUT:
+        if len(rows[-1][2]) < shortest - _CUT or _CUT_EXPONENT.search(rows[-1][2]):
             faults.append((f"line {len(lines)} is cut off", "left the line out"))
             rows.pop()
     array = _array([row for _, row, _ in rows])
@@ -82,25 +88,24 @@ def parse(raw: bytes, metric: str) -> tuple[NDArray[np.float64], list[Fault]]:
 
 
 def _cells(lines: list[str], faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of the lines that are not blank."""
-    reader = csv.reader(lines)
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            faults.append((f"line {reader.line_num} is no CSV: {error}", "left the line out"))
-            continue
-        if cells:
-            yield reader.line_num, cells
+    """(line number, cells) of the lines that are not blank; no cell goes over a line's end."""
+    for number, line in enumerate(lines, 1):
+        if '"' in line:
+            try:
+                yield number, next(csv.reader([line], strict=True))
+            except csv.Error as error:
+                faults.append((f"line {number} is no CSV: {error}", "left the line out"))
+        elif line.strip():
+            yield number, line.split(",")
 
 
 def _numbers(cells: tuple[str, ...]) -> list[float] | None:
     try:
-        return [float(cell) if cell else math.nan for cell in cells]
+        values = [float(cell) if cell else math.nan for cell in cells]
     except ValueError:
         return None
+    # Python reads 1_0 as ten, nobody else does.
+    return None if any("_" in cell for cell in cells) else values
 
 
 def _array(rows: list[list[float]]) -> NDArray[np.float64]:

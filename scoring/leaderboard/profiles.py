@@ -28,20 +28,20 @@ class Suite:
     Attributes:
         columns: Names: the base workloads, then the held-out variants.
         bases: How many of them are base workloads.
-        held_out: For each base, the column of its held-out variant, or None.
+        held_out: For each base, the columns of its held-out variants.
     """
 
     columns: tuple[str, ...]
     bases: int
-    held_out: tuple[int | None, ...]
+    held_out: tuple[tuple[int, ...], ...]
 
     def without(self, base: int) -> "tuple[Suite, list[int]]":
-        """The suite less one base and its variant, and the columns that remain of this one."""
-        gone = {base, self.held_out[base]}
+        """The suite less one base and its variants, and the columns that remain of this one."""
+        gone = {base, *self.held_out[base]}
         kept = [place for place in range(len(self.columns)) if place not in gone]
         held_out = [
-            None if column is None else kept.index(column)
-            for place, column in enumerate(self.held_out)
+            tuple(map(kept.index, columns))
+            for place, columns in enumerate(self.held_out)
             if place != base
         ]
         names = tuple(self.columns[place] for place in kept)
@@ -49,14 +49,12 @@ class Suite:
 
 
 def suite_of(rules: Rules) -> Suite:
-    """Base workloads, then held-out variants, which belong to the base that begins their name."""
+    """Base workloads, then held-out variants."""
     columns = (*rules.base_workloads, *rules.held_out)
-    owner = {
-        max(filter(name.startswith, rules.base_workloads), key=len, default=""): place
-        for place, name in enumerate(columns)
-        if place >= len(rules.base_workloads)
-    }
-    held_out = tuple(owner.get(base) for base in rules.base_workloads)
+    held_out = tuple(
+        tuple(columns.index(name) for name in rules.held_out if rules.base_of(name) == base)
+        for base in rules.base_workloads
+    )
     return Suite(columns, len(rules.base_workloads), held_out)
 
 
@@ -91,7 +89,7 @@ def ratios(times: Floats, suite: Suite, cutoff: float) -> Floats:
         Shape (..., submissions, bases).
     """
     times = np.where(np.isnan(times), np.inf, times)
-    pairs = [(base, column) for base, column in enumerate(suite.held_out) if column is not None]
+    pairs = [(base, column) for base, own in enumerate(suite.held_out) for column in own]
     for base, column in pairs:
         times[..., column] = np.where(np.isinf(times[..., base]), np.inf, times[..., column])
     times = np.where(times > cutoff * _fastest(times), np.inf, times)

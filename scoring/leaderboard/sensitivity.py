@@ -91,9 +91,11 @@ def times_on(logs: Logs, axis: str) -> pd.Series:
 
 def comparable_axes(logs: Logs) -> Iterator[str]:
     """Axes on which every trial that reached its target can be compared with every other."""
+    timed = logs.trials[logs.trials["reached"] & logs.trials["machine"].notna()]
+    one_machine = len(set(timed["machine"])) <= 1
     for axis in AXES:
-        one_machine = len(set(logs.trials["machine"])) == 1
-        if (axis != "seconds" or one_machine) and times_on(logs, axis).notna().all():
+        there = np.isfinite(logs.evaluations[axis]).any() and times_on(logs, axis).notna().all()
+        if there and (axis != "seconds" or one_machine):
             yield axis
 
 

@@ -82,7 +82,7 @@ def points(trials: pd.DataFrame) -> list[Mapping[str, Any]]:
 def _point(file: Path) -> Mapping[str, Any]:
     try:
         point = json.loads(file.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return point if isinstance(point, dict) else {}
 
@@ -93,15 +93,13 @@ def tuning(trials: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a study that reached its target: `submission`, `workload`, `study`, `trial` (the
         winner), `time`, `point` (JSON), `reached` and `trials` (how many of the study's trials
-        did, of how many) and `next` (ratio of the second-fastest trial's time, inf if none).
+        did, of how many) and `next` (ratio of the fastest other trial's time, inf if none).
     """
-    ordered = trials.sort_values([*STUDY, "time"], kind="stable")
-    rank = ordered.groupby(STUDY).cumcount()
-    second = ordered.loc[rank == 1].set_index(STUDY)["time"]
+    others = trials.drop(index=chosen.index).groupby(STUDY)["time"].min()
     counts = trials.groupby(STUDY)["reached"].agg(reached="sum", trials="size")
     won = chosen.loc[chosen["reached"], [*STUDY, "trial", "time", "path"]]
-    found = won.join(counts, on=STUDY).join(second.rename("second"), on=STUDY)
-    found["next"] = found["second"].fillna(np.inf) / found["time"]
+    found = won.join(counts, on=STUDY).join(others.rename("others"), on=STUDY)
+    found["next"] = found["others"].fillna(np.inf) / found["time"]
     found["point"] = [json.dumps(point) for point in points(won)]
     columns = [*STUDY, "trial", "time", "point", "reached", "trials", "next"]
     return found[columns].reset_index(drop=True)

@@ -35,19 +35,21 @@ def html(board: Leaderboard) -> str:
 
 
 def _leaderboard(board: Leaderboard) -> Iterator[page.Block]:
-    sort_by = ("rank", None, "score", "low", "above_next", "workloads_reached", "speedup")
-    rows = []
-    for row, texts in zip(board.scores.to_dict("records"), table.cells(board), strict=True):
-        keys = [*sort_by, *["slowed", "verified"]][: len(texts)]
-        rows.append([_sortable(text, row, key) for text, key in zip(texts, keys, strict=True)])
-    yield Table(table.headings(board), rows, "Best first; a rank with = is shared.", names=1)
+    sort_by = ["rank", "", "score", "low", "above_next", "workloads_reached", "speedup"]
+    headings = table.headings(board)
+    keys = [*sort_by, *headings[len(sort_by) :]]  # the rest are called as their columns are
+    rows = [
+        [_sortable(text, row, key) for text, key in zip(texts, keys, strict=True)]
+        for row, texts in zip(board.scores.to_dict("records"), table.cells(board), strict=True)
+    ]
+    yield Table(headings, rows, "Best first; a rank with = is shared.", names=1)
     for text in (table.legend(board), table.order_holds(board), *board.notes):
         if text:
             yield text
 
 
-def _sortable(text: str, row: table.Row, key: str | None) -> Cell:
-    if key is None:
+def _sortable(text: str, row: table.Row, key: str) -> Cell:
+    if not key:
         return Cell(text)
     value = float(row[key])
     return Cell(text, value if math.isfinite(value) else -1.0)
@@ -121,7 +123,9 @@ def _order(board: Leaderboard) -> Iterator[page.Block]:
             ]
             for place, name in enumerate(board.submissions)
         ]
-        caption = "In which share of the resamples the row scores above the column"
+        caption = (
+            "In which share of the resamples the row scores above the column; a tie counts half"
+        )
         yield Table(["above", *board.submissions], rows, caption)
     rows = [
         [
@@ -256,7 +260,7 @@ def _provenance(board: Leaderboard) -> Iterator[list[Cell]]:
     for submission in board.submissions:
         own = board.logs.trials[board.logs.trials["submission"] == submission]
         manifest = records.read_manifest(Path(own["path"].iloc[0])) or {}
-        source = manifest.get("submission", {}).get("sha256", "")[:12]
+        source = str(manifest.get("submission", {}).get("sha256", ""))[:12]
         machine = manifest.get("machine", {})
         versions = manifest.get("versions", {})
         yield [

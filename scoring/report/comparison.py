@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from algoperf import records
 from scoring.leaderboard.compare import Comparison, Pair
-from scoring.report.table import UNIT, between, share
+from scoring.report.table import UNIT, between, duration, problems, share
 
 
 def terminal(found: Comparison, console: Console) -> None:
@@ -19,8 +20,8 @@ def terminal(found: Comparison, console: Console) -> None:
         console.print(verdict(pair), highlight=False, soft_wrap=True)
     for note in found.notes:
         console.print(Text(note, style="yellow"))
-    for p in found.problems:
-        console.print(Text(f"Problem: {p.path}: {p.problem}; {p.action}.", style="yellow"))
+    for line in problems(found.problems):
+        console.print(Text(line, style="yellow"))
 
 
 def _table(found: Comparison, pair: Pair) -> Table:
@@ -35,8 +36,8 @@ def _table(found: Comparison, pair: Pair) -> Table:
         sign = (">= " if math.isinf(row["right"]) else "<= ") if row["bound"] else ""
         table.add_row(
             row["workload"],
-            _number(row["left"], "{:.4g}"),
-            _number(row["right"], "{:.4g}"),
+            duration(row["left"]),
+            duration(row["right"]),
             "-" if _unknown(row) else f"{sign}{row['ratio']:.2f}",
             "-" if _unknown(row) else between(row["low"], row["high"]),
             str(row["studies"]),
@@ -47,10 +48,6 @@ def _table(found: Comparison, pair: Pair) -> Table:
 def _unknown(row: Any) -> bool:
     neither = math.isinf(row["left"]) and math.isinf(row["right"])
     return neither or math.isnan(row["ratio"])
-
-
-def _number(value: float, form: str) -> str:
-    return form.format(value) if math.isfinite(value) else "-"
 
 
 def verdict(pair: Pair) -> str:
@@ -75,21 +72,14 @@ def as_json(found: Comparison) -> str:
             {
                 "left": pair.left,
                 "right": pair.right,
-                "ratio": _plain(pair.ratio),
-                "interval": [_plain(pair.low), _plain(pair.high)],
-                "faster": _plain(pair.faster),
-                "workloads": [
-                    {str(key): _plain(value) for key, value in row.items()}
-                    for row in pair.rows.to_dict("records")
-                ],
+                "ratio": pair.ratio,
+                "interval": [pair.low, pair.high],
+                "faster": pair.faster,
+                "workloads": pair.rows.to_dict("records"),
             }
             for pair in found.pairs
         ],
         "notes": found.notes,
         "problems": [vars(problem) for problem in found.problems],
     }
-    return json.dumps(raw, indent=2, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(records.plain(raw), indent=2, allow_nan=False) + "\n"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from algoperf import records
 from algoperf.errors import UserError
 from scoring.leaderboard.board import Leaderboard
 from scoring.report import table
@@ -73,9 +74,21 @@ def _key(board: Leaderboard, text: str) -> str:
     digest = hashlib.blake2b(text.encode(), digest_size=16)
     digest.update(board.logs.evaluations.to_numpy().tobytes())
     digest.update(repr(board.rules).encode())
+    # Points and provenance are read for the report alone: that they changed is seen from outside.
+    for path in board.logs.trials["path"]:
+        for name in (records.HYPERPARAMETERS, records.MANIFEST):
+            digest.update(repr(_seen_from_outside(Path(path) / name)).encode())
     for source in sorted(Path(__file__).parent.glob("*.*")):
         digest.update(source.read_bytes())
     return digest.hexdigest()
+
+
+def _seen_from_outside(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
 
 
 def _is_current(folder: Path, paths: list[Path], key: str) -> bool:

@@ -1,7 +1,7 @@
 """The leaderboard as pictures."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from scoring.leaderboard import profiles
 from scoring.leaderboard.board import Leaderboard
@@ -19,8 +20,6 @@ from scoring.report.page import INK
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 DASHES = ("-", "--", "-.", ":")
 GREY = "#8a8f96"
-
-UNITS = {"seconds": "s", "steps": "steps", "examples": "examples", "flops": "FLOPs"}
 
 
 def style(place: int) -> dict[str, Any]:
@@ -44,9 +43,13 @@ def blank(width: float = 7.0, height: float = 4.3) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def legend(axes: Axes, columns: int = 1) -> None:
-    """A legend in the page's colours."""
-    axes.legend(
+def legend(axes: Axes, lines: Mapping[str, Line2D], columns: int = 1) -> None:
+    """A legend in the page's colours; names may begin with an underscore or hold a dollar sign."""
+    if not lines:
+        return
+    found = axes.legend(
+        list(lines.values()),
+        list(lines),
         loc="best",
         fontsize="small",
         labelcolor=INK,
@@ -54,6 +57,8 @@ def legend(axes: Axes, columns: int = 1) -> None:
         edgecolor=GREY,
         ncols=columns,
     )
+    for text in found.get_texts():
+        text.set_parse_math(False)
 
 
 def performance_profile(board: Leaderboard) -> Figure:
@@ -62,18 +67,19 @@ def performance_profile(board: Leaderboard) -> Figure:
     scoring = board.rules.scoring
     table = board.ratio_table().to_numpy()
     grid = np.linspace(scoring.tau_min, scoring.tau_max, 61)
+    lines: dict[str, Line2D] = {}
     for place, row in enumerate(board.scores.to_dict("records")):
         within = np.sort(table[place][table[place] <= scoring.tau_max])
         share = np.arange(len(within) + 1) / table.shape[1]
-        axes.step(
+        (line,) = axes.step(
             [scoring.tau_min, *within, scoring.tau_max],
             [*share, share[-1]],
             where="post",
-            label=f"{row['submission']} ({row['score']:.3f})",
             linewidth=2,
             **style(place),
         )
-        if board.has_intervals:
+        lines[f"{row['submission']} ({row['score']:.3f})"] = line
+        if not math.isnan(row["low"]):
             drawn = profiles.profile(board.samples.ratios[:, [place]], grid)[:, 0]
             low, high = interval(drawn)
             colour = style(place)["color"]
@@ -85,7 +91,7 @@ def performance_profile(board: Leaderboard) -> Figure:
         ylabel="share of workloads",
         title=f"Performance profile, rules {board.rules.name} (score: normalised area)",
     )
-    legend(axes)
+    legend(axes, lines)
     return figure
 
 
@@ -101,6 +107,8 @@ def ranks(board: Leaderboard) -> Figure:
         labels = [str(rank + 1) if part >= 0.06 else "" for part in share]
         axes.bar_label(bars, labels, label_type="center", fontsize="small", color=INK)
         left += share
+    for text in axes.get_yticklabels():
+        text.set_parse_math(False)
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), xlabel="share of the resamples in which it has the rank", title="Ranks")
     return figure
@@ -128,7 +136,8 @@ def _curves_of(board: Leaderboard, workload: str) -> tuple[Figure, str]:
             list(lines.values()), colors=GREY, linewidths=0.5, alpha=0.4, rasterized=True
         )
     )
-    words = []
+    words: list[str] = []
+    won: dict[str, Line2D] = {}
     for place, submission in enumerate(board.submissions):
         of_submission = trials[trials["submission"] == submission]
         if of_submission.empty:
@@ -140,8 +149,8 @@ def _curves_of(board: Leaderboard, workload: str) -> tuple[Figure, str]:
             words.append(f"{submission} never reaches it")
             continue
         front = lines[best]
-        label = f"{submission} ({winner['time']:.4g})"
-        axes.plot(*front.T, linewidth=1.8, label=label, **style(place))
+        (line,) = axes.plot(*front.T, linewidth=1.8, **style(place))
+        won[f"{submission} ({winner['time']:.4g})"] = line
         axes.plot(winner["time"], front[winner["evaluation"], 1], "o", color=style(place)["color"])
         words.append(f"{submission} reaches it first at {winner['time']:.4g} {board.axis}")
     axes.axhline(target.value, color=INK, linewidth=1, linestyle=(0, (1, 2)))
@@ -151,8 +160,7 @@ def _curves_of(board: Leaderboard, workload: str) -> tuple[Figure, str]:
         title=f"{workload}: target {target.value:g}",
         **_limits(own, board.axis, target.value),
     )
-    if axes.get_legend_handles_labels()[0]:
-        legend(axes, columns=2)
+    legend(axes, won, columns=2)
     return figure, f"The target is {target.metric} {target.value:g}. {'; '.join(words)}."
 
 

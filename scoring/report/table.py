@@ -1,7 +1,7 @@
 """The leaderboard as a table: in the terminal and in Markdown, from the same cells."""
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -9,10 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from scoring.leaderboard.board import Leaderboard
+from scoring.leaderboard.bootstrap import LEVEL
+from scoring.leaderboard.find import Problem
 
 UNIT = {"seconds": "s", "steps": "steps", "examples": "examples", "flops": "FLOPs"}
 
 Row = Mapping[Hashable, Any]
+
+_ALIKE = 3
+"""More problems alike than that are one line in the terminal; the files have them all."""
 
 
 def headings(board: Leaderboard) -> list[str]:
@@ -42,8 +47,8 @@ def _cells(board: Leaderboard, row: Row) -> list[str]:
         f"{row['rank']}{'=' if shared else ''}",
         row["submission"],
         f"{row['score']:.4f}",
-        between(row["low"], row["high"]),
-        share(row["above_next"]),
+        between(row["low"], row["high"], 3),
+        ("~ " if row["above_next"] < LEVEL else "") + share(row["above_next"]),
         f"{row['workloads_reached']}/{total}",
         speedup(row, board.reference),
     ]
@@ -55,9 +60,9 @@ def _cells(board: Leaderboard, row: Row) -> list[str]:
     return found
 
 
-def between(low: float, high: float) -> str:
+def between(low: float, high: float, digits: int = 2) -> str:
     """An interval; a dash where there is none."""
-    return "-" if math.isnan(low) else f"{low:.2f}-{high:.2f}"
+    return "-" if math.isnan(low) else f"{low:.{digits}f}-{high:.{digits}f}"
 
 
 def share(value: float) -> str:
@@ -95,10 +100,17 @@ def times(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
 
 def time_and_ratio(time: float, ratio: float) -> str:
     """A time with its ratio to the fastest; one that the rules void stands in brackets."""
+    number = duration(time)
+    if not math.isfinite(time):
+        return number
+    return f"{number} ({ratio:.2f}x)" if math.isfinite(ratio) else f"[{number}]"
+
+
+def duration(time: float) -> str:
+    """A time with four figures; a dash where it is not finite."""
     if not math.isfinite(time):
         return "-"
-    number = f"{time:.4g}" if time < 1e4 or time >= 1e7 else f"{time:,.0f}"
-    return f"{number} ({ratio:.2f}x)" if math.isfinite(ratio) else f"[{number}]"
+    return f"{time:.4g}" if time < 1e4 or time >= 1e7 else f"{time:,.0f}"
 
 
 def legend(board: Leaderboard) -> str:
@@ -111,7 +123,8 @@ def legend(board: Leaderboard) -> str:
     if board.has_intervals:
         told += (
             " Intervals: bootstrap over studies. 'above next': in how many resamples the row "
-            "scores above the one below; where that says less than 95 %, they share a rank (=)."
+            "scores above the one below, ~ where that is less than 95 %. A rank is shared (=) with "
+            "the first of a group while that one is above in less than 95 %."
         )
     return told
 
@@ -146,12 +159,22 @@ def terminal(board: Leaderboard, console: Console) -> None:
     lines = [Text(text, style="dim") for text in (legend(board), endings(board)) if text]
     lines += [Text(text) for text in [order_holds(board)] if text]
     lines += [Text(note, style="yellow") for note in board.notes]
-    lines += [
-        Text(f"Problem: {p.path}: {p.problem}; {p.action}.", style="yellow") for p in board.problems
-    ]
+    lines += [Text(line, style="yellow") for line in problems(board.problems)]
     main = _table(f"Leaderboard, rules {board.rules.name}", headings(board), cells(board), 1)
     by_workload = _table(f"Time-to-result [{UNIT[board.axis]}]", *times(board))
     console.print(Group(main, by_workload, *lines))
+
+
+def problems(found: Sequence[Problem]) -> Iterator[str]:
+    """A line a problem; of many alike one line, with how many there are."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for problem in found:
+        alike.setdefault((problem.problem, problem.action), []).append(problem.path)
+    for (what, action), paths in alike.items():
+        if len(paths) <= _ALIKE:
+            yield from (f"Problem: {path}: {what}; {action}." for path in paths)
+        else:
+            yield f"Problem in {len(paths)} places, as in {paths[0]}: {what}; {action}."
 
 
 def _table(title: str, heading: list[str], rows: list[list[str]], named: int = 0) -> Table:

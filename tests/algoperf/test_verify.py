@@ -108,6 +108,32 @@ def test_other_data_are_a_mismatch(reached, monkeypatch):
     assert "the data are not those" in only(reached).reason
 
 
+def test_a_verdict_is_about_the_files_as_they_were(reached, tmp_path):
+    only(tmp_path)
+    assert records.read_verdict(reached) == "match"
+    path = reached / records.MEASUREMENTS
+    path.write_text(path.read_text().replace("0.", "0.0", 1))
+    assert records.read_verdict(reached) == ""
+
+
+@pytest.mark.parametrize("damage", ["header again", "no fixed", "another metric", "no data hash"])
+def test_a_damaged_record_is_a_mismatch_and_stops_nobody(reached, damage):
+    path = reached / records.MEASUREMENTS
+    workload = json.loads((reached / records.MANIFEST).read_text())["workload"]
+    if damage == "header again":
+        path.write_text(path.read_text() + path.read_text().splitlines()[0] + "\n")
+    elif damage == "no fixed":
+        change(reached, workload={**workload, "fixed": {}})
+    elif damage == "another metric":
+        target = {**workload["fixed"]["validation"], "metric": "beauty"}
+        fixed = {**workload["fixed"], "validation": target}
+        change(reached, workload={**workload, "fixed": fixed})
+    else:
+        del workload["dataset_sha256"]
+        change(reached, workload=workload)
+    assert only(reached).verdict is Verdict.MISMATCH
+
+
 def test_a_trial_from_before_parameters_were_kept_is_told_apart(reached):
     (reached / records.PARAMETERS).unlink()
     assert only(reached).verdict is Verdict.NOT_KEPT

@@ -376,3 +376,74 @@ def test_shares_by_hand(rules, tmp_path):
     (row,) = views.shares(board.score([tmp_path / "logs"], rules).logs).to_dict("records")
     assert (row["evaluation"], row["data"]) == pytest.approx((0.2, 0.1))
     assert row["compile"] != row["compile"]  # not recorded: NaN
+
+
+# --- machines ----------------------------------------------------------------------------------
+
+
+def manifest_of(trial: Path, **facts):
+    """A manifest for a trial folder."""
+    whole = {
+        "format": 1, "rules": "rules", "ruleset": "external", "machine_id": "m",
+        "submission": {"sha256": "0"}, "ending": {"status": "finished_early"},
+        "workload": {"name": "a", "fixed": {}},
+    }  # fmt: skip
+    (trial / "manifest.json").write_text(json.dumps({**whole, **facts}))
+
+
+def test_a_crashed_trial_and_a_broken_manifest_do_not_stop_the_board(logs, rules):
+    trials = sorted(logs.glob("*/study_*/*/trial_*"))
+    for trial in trials:
+        manifest_of(trial)
+    never = logs / "bob" / "study_2" / "b_jax"
+    # Its process died before it knew its machine; another's manifest is cut off.
+    manifest_of(never / "trial_1", machine_id=None, ending={"status": "failed"})
+    (never / "trial_2" / "manifest.json").write_text("{")
+    (logs / "ada" / "study_1" / "a_jax" / "trial_1" / "manifest.json").write_text("{")
+    found = board.score([logs], rules)
+    assert found.scores["score"].tolist() == pytest.approx([1.0, 1 / 3])
+
+
+def test_a_result_of_no_known_machine_is_not_ranked_with_others(logs, rules):
+    for trial in logs.glob("*/study_*/*/trial_*"):
+        manifest_of(trial, machine_id=None if "ada" in str(trial) else "m")
+    with pytest.raises(UserError, match="not recorded: ada"):
+        board.score([logs], rules)
+
+
+def test_an_axis_that_no_log_has_is_an_error(logs, rules):
+    with pytest.raises(UserError, match="do not have the column 'flops'"):
+        board.score([logs], rules, Options(axis="flops"))
+
+
+def test_one_submission_with_one_study_does_not_take_the_others_intervals(logs, rules):
+    trees.write_all(logs, {("eve", 1, "a"): [50, 60], ("eve", 1, "b"): [70, None]})
+    scores = board.score([logs], rules).scores.set_index("submission")
+    assert scores["low"].isna().to_dict() == {"ada": False, "bob": False, "eve": True}
+    assert "Of one study nobody can say how sure it is: eve" in board.score([logs], rules).notes[0]
+
+
+def test_names_with_odd_characters_reach_the_report(logs, rules, tmp_path):
+    (logs / "ada").rename(logs / "_a$da")
+    (logs / "bob").rename(logs / "b|$o")
+    files.write_report(board.score([logs], rules), tmp_path / "report")
+    assert r"b\|$o" in (tmp_path / "report" / "leaderboard.md").read_text()
+    assert "_a$da (1.000)" in (tmp_path / "report" / "profile.svg").read_text()
+
+
+def test_a_report_is_drawn_anew_when_what_it_shows_has_changed(logs, rules, tmp_path):
+    report = tmp_path / "report"
+    files.write_report(board.score([logs], rules), report)
+    before = (report / "report.html").stat().st_mtime_ns
+    files.write_report(board.score([logs], rules), report)
+    assert (report / "report.html").stat().st_mtime_ns == before
+    trial = logs / "ada" / "study_1" / "a_jax" / "trial_1"
+    (trial / "hparams.json").write_text('{"rate": 0.125}')
+    files.write_report(board.score([logs], rules), report)
+    assert "rate 0.125" in (report / "report.html").read_text()
+
+
+def test_the_cache_of_a_report_that_cannot_be_written_harms_nobody(logs, rules, tmp_path):
+    (tmp_path / "file").write_text("")
+    options = Options(cache=tmp_path / "file" / ".logs.npz")
+    assert len(board.score([logs], rules, options).scores) == 2

@@ -88,7 +88,7 @@ def test_a_rank_is_shared_with_whom_one_cannot_be_told_from():
 
 def test_without_resamples_only_equals_share_a_rank():
     scores = np.array([0.5, 0.9, 0.5, 0.1])
-    assert bootstrap.shared_ranks(scores, None).tolist() == [2, 1, 2, 4]
+    assert bootstrap.shared_ranks(scores, np.full((4, 4), np.nan)).tolist() == [2, 1, 2, 4]
 
 
 def test_blocks_are_one_stream_of_draws():

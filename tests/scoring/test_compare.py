@@ -6,7 +6,9 @@ import math
 import pytest
 from rich.console import Console
 
+from algoperf import rulesets
 from algoperf.errors import UserError
+from algoperf.rulesets import Ruleset
 from scoring.leaderboard.compare import Side, compare, side
 from scoring.report import comparison
 from tests.scoring import trees
@@ -74,6 +76,38 @@ def test_two_results_folders_are_compared_by_submission(logs, rules, tmp_path):
     assert [(pair.left, pair.right) for pair in found.pairs] == [("ada", "ada")]
     assert found.pairs[0].ratio == pytest.approx(0.5)
     assert found.notes == ["Only in logs: bob."]
+
+
+def test_a_workload_that_neither_reached_is_not_counted(rules, tmp_path):
+    # Of b both medians are infinite, though A reached it once: only a counts, 20 over 10.
+    trials = {
+        ("ada", 1, "a"): [10], ("ada", 2, "a"): [10], ("ada", 3, "a"): [10],
+        ("ada", 1, "b"): [30], ("ada", 2, "b"): [None], ("ada", 3, "b"): [None],
+        ("bob", 1, "a"): [20], ("bob", 2, "a"): [20], ("bob", 3, "a"): [20],
+        ("bob", 1, "b"): [None], ("bob", 2, "b"): [None], ("bob", 3, "b"): [None],
+    }  # fmt: skip
+    trees.write_all(tmp_path / "three", trials)
+    three = tmp_path / "three"
+    path = tmp_path / "three.json"
+    tuning = {"studies": 3, "trials": 1, "budget_factor": 1.0}
+    path.write_text(json.dumps({"extends": "rules.json", "tuning": dict.fromkeys(Ruleset, tuning)}))
+    loaded = rulesets.load(path)
+    (pair,) = compare(Side("ada", three / "ada"), Side("bob", three / "bob"), loaded).pairs
+    assert pair.ratio == pytest.approx(2.0)
+
+
+def test_what_is_not_compared_is_told(logs, rules, tmp_path):
+    few = {("eve", 0, "a"): [5], ("eve", 1, "a"): [20]}
+    trees.write_all(tmp_path / "few", few)
+    found = compare(Side("ada", logs / "ada"), Side("eve", tmp_path / "few"), rules)
+    assert found.notes == ["Only A ran b: it is not compared."]
+    # Two studies each, counted from 1 and from 0: paired in their order, 10 with 5, 20 with 20.
+    (row,) = found.pairs[0].rows.to_dict("records")
+    assert (row["studies"], row["left"], row["right"]) == (2, 15.0, 12.5)
+    trees.write_all(tmp_path / "fewer", {("eve", 2, "a"): [5], ("eve", 2, "b"): [5]})
+    found = compare(Side("ada", logs / "ada"), Side("eve", tmp_path / "fewer"), rules)
+    assert "a: 1 studies in pairs, of 2 of A and 1 of B." in found.notes
+    assert found.pairs[0].rows["left"].tolist() == [20.0, 50.0]
 
 
 def test_nothing_in_common_is_an_error(logs, rules, tmp_path):

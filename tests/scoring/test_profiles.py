@@ -28,7 +28,7 @@ TIMES = np.array([[10.0, 30.0, INF], [20.0, 10.0, 50.0]])
 def suite(times, held_out=None):
     bases = times.shape[-1] if held_out is None else len(held_out)
     names = tuple(f"w{place}" for place in range(times.shape[-1]))
-    return Suite(names, bases, tuple(held_out or [None] * bases))
+    return Suite(names, bases, tuple(held_out or [()] * bases))
 
 
 def ratios(times, held_out=None, tau_max=4.0):
@@ -80,7 +80,7 @@ def test_a_missed_held_out_variant_voids_its_base():
     # a    10   10   10
     # b     5   20   inf
     times = np.array([[10.0, 10.0, 10.0], [5.0, 20.0, INF]])
-    ratio = ratios(times, held_out=[2, None])
+    ratio = ratios(times, held_out=[(2,), ()])
     # b's 5 s are gone before the fastest of w1 is taken for the ratio: a gets 1, not 2.
     assert ratio.tolist() == [[1.0, 1.0], [INF, 2.0]]
 
@@ -89,18 +89,18 @@ def test_the_four_times_rule_comes_before_the_veto():
     # The fastest base time is b's 5, so a's 25 is cut (25 > 20) although b is voided afterwards:
     # nobody has w1.
     times = np.array([[25.0, 10.0], [5.0, INF]])
-    assert ratios(times, held_out=[1]).tolist() == [[INF], [INF]]
+    assert ratios(times, held_out=[(1,)]).tolist() == [[INF], [INF]]
 
 
 def test_a_held_out_time_counts_only_with_its_base():
     # c's fast variant (1 s) does not cut the others' variants: c never reached the base.
     times = np.array([[10.0, 10.0], [12.0, 12.0], [INF, 1.0]])
-    assert ratios(times, held_out=[1]).tolist() == [[1.0], [1.2], [INF]]
+    assert ratios(times, held_out=[(1,)]).tolist() == [[1.0], [1.2], [INF]]
 
 
 def test_a_base_that_was_not_reached_voids_nothing_else():
     times = np.array([[10.0, 10.0, 10.0], [INF, 20.0, 5.0]])
-    assert ratios(times, held_out=[2, None]).tolist() == [[1.0, 1.0], [INF, 2.0]]
+    assert ratios(times, held_out=[(2,), ()]).tolist() == [[1.0, 1.0], [INF, 2.0]]
 
 
 def test_speedups_by_hand():
@@ -158,9 +158,16 @@ def test_the_area_may_begin_above_one():
 
 
 def test_a_suite_without_a_base_lacks_its_variant_too():
-    whole = Suite(("a", "b", "b_x"), 2, (None, 2))
-    assert whole.without(0) == (Suite(("b", "b_x"), 1, (1,)), [1, 2])
-    assert whole.without(1) == (Suite(("a",), 1, (None,)), [0])
+    whole = Suite(("a", "b", "b_x"), 2, ((), (2,)))
+    assert whole.without(0) == (Suite(("b", "b_x"), 1, ((1,),)), [1, 2])
+    assert whole.without(1) == (Suite(("a",), 1, ((),)), [0])
+
+
+def test_every_held_out_variant_of_a_base_can_void_it():
+    # a misses the first variant of w1, b the second: nobody has w1, in whatever order they stand.
+    times = np.array([[10.0, INF, 10.0], [12.0, 12.0, INF]])
+    for columns in ((1, 2), (2, 1)):
+        assert ratios(times, held_out=[columns]).tolist() == [[INF], [INF]]
 
 
 positive = st.floats(1e-3, 1e6) | st.just(INF)
