@@ -82,6 +82,22 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     verb.add_argument("--out", type=Path, metavar="DIR", help="report: csv, md, json, plots")
     verb.set_defaults(call=score)
 
+    verb = verbs.add_parser("diagnose", help="what a multiple-choice metric hides")
+    verb.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE",
+        help="samples of lm-evaluation-harness or OLMES, tidy CSV or Parquet, or their folders",
+    )  # fmt: skip
+    verb.add_argument(
+        "--models", type=Path, metavar="CSV", help="model, family, parameters, tokens, compute"
+    )
+    verb.add_argument(
+        "--normalisation", nargs="+", dest="normalisations", metavar="NAME",
+        help="raw, per_token, per_char, per_byte, pmi (default: all that the files allow)",
+    )  # fmt: skip
+    verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="report: csv, json, plots")
+    verb.set_defaults(call=diagnose)
+
     verb = verbs.add_parser("targets", help="how targets were set, and setting them anew")
     verb.add_argument("suite", metavar="SUITE")
     verb.add_argument(
@@ -227,6 +243,30 @@ def _recorded_rules(names: set[str]) -> str:
     if name not in registry.rules_files():
         raise UserError(f"The results were run under {name!r}: give that file with --rules.")
     return name
+
+
+def diagnose(
+    files: Sequence[Path],
+    *,
+    models: Path | None = None,
+    normalisations: Sequence[str] | None = None,
+    json: Path | None = None,
+    out: Path | None = None,
+) -> None:
+    """Diagnoses choice log-likelihoods; prints a summary, writes what is asked for."""
+    from scoring.diagnostics import files as writer
+    from scoring.diagnostics import study, text
+
+    found = study.diagnose(files, models, normalisations)
+    console = Console()
+    text.terminal(found, console)
+    if json is not None:
+        writer.write_json(found, json)
+    if out is not None:
+        written = writer.write_report(found, out)
+        console.print(
+            f"Report: {', '.join(map(str, written))}", soft_wrap=True, highlight=False, markup=False
+        )
 
 
 def targets(

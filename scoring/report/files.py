@@ -11,7 +11,8 @@ from scoring.report import plots, table
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """What cannot be written is the user's mistake."""
     try:
         yield
     except OSError as error:
@@ -20,7 +21,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 def write_json(board: Leaderboard, path: Path) -> None:
     """Every number that the table shows, and more."""
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(board.as_json(), indent=2, allow_nan=False) + "\n")
 
@@ -31,7 +32,7 @@ def write_report(board: Leaderboard, folder: Path) -> list[Path]:
     Returns:
         The files written.
     """
-    with _writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         return _write(board, folder)
 

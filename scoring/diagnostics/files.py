@@ -1,0 +1,31 @@
+"""The diagnosis as files: JSON for programs, CSV tables and plots for people."""
+
+import json
+from pathlib import Path
+
+from scoring.diagnostics.study import Diagnosis
+from scoring.report.files import writing
+
+
+def write_json(found: Diagnosis, path: Path) -> None:
+    """Every number there is but the curves, which are in `ccdf.csv`."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n")
+
+
+def write_report(found: Diagnosis, folder: Path) -> list[Path]:
+    """`diagnosis.json` and a CSV file for each table that holds something.
+
+    Returns:
+        The files written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [folder / "diagnosis.json"]
+        write_json(found, written[0])
+        for name, table in found.tables.items():
+            if not table.empty:
+                written.append(folder / f"{name}.csv")
+                table.to_csv(written[-1], index=False)
+        return written
