@@ -1,28 +1,70 @@
 """Files of other tools to the long choice table. A reader is chosen by what a file holds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from algoperf.errors import UserError
-from scoring.diagnostics.readers import tidy
+from scoring.diagnostics.readers import jsonl, lm_eval, olmes, tidy
 from scoring.diagnostics.table import Rows, concat
+from scoring.leaderboard.logs import Problem
 
 TABLES = (".csv", ".tsv", ".parquet")
-
-
-def read(paths: Sequence[Path]) -> Rows:
-    """Reads files and folders, all into one table.
-
-    Raises:
-        UserError: If a path does not exist, or is a file that no reader knows.
-    """
-    found = [tidy.read(path) for path in paths]
-    return Rows(
-        concat([rows.frame for rows in found]), [p for rows in found for p in rows.problems]
-    )
+KNOWN = "samples of lm-evaluation-harness, predictions of OLMES, or a tidy CSV or Parquet table"
 
 
 def check_there(paths: Sequence[Path]) -> None:
     """All that are missing in one error."""
     if absent := [str(path) for path in paths if not path.exists()]:
         raise UserError(f"There is no file or folder {', '.join(map(repr, absent))}.")
+
+
+def read(paths: Sequence[Path]) -> Rows:
+    """Reads files and folders, all into one table.
+
+    Of a folder every `.jsonl` below it is read; what no reader knows is told there, while a file
+    that was named has to be known.
+
+    Raises:
+        UserError: If a file is of another tool, or nothing is a multiple-choice sample.
+    """
+    problems: list[Problem] = []
+    frames = []
+    for path, named in _files(paths):
+        reader = _reader(path)
+        if reader is None and named:
+            raise UserError(f"{path} is of another tool. Known are {KNOWN}.")
+        if reader is None:
+            problems.append(Problem(str(path), "is of another tool", "left it out"))
+            continue
+        rows = reader(path)
+        problems += rows.problems
+        if not rows.frame.empty:
+            frames.append(rows.frame)
+    if not frames:
+        found = [f"{p.path}: {p.problem}" for p in problems] or [f"there is no file ({KNOWN})"]
+        raise UserError.of_many("There are no multiple-choice samples to diagnose:", found)
+    if len({"loglik_sum" in frame for frame in frames}) > 1:
+        raise UserError(
+            "Tables of choices and tables of scores alone cannot be diagnosed together."
+        )
+    return Rows(concat(frames), problems)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
+    """Every file once, and whether it was named itself."""
+    seen = set()
+    for path in paths:
+        for file in sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]:
+            if file.resolve() not in seen:
+                seen.add(file.resolve())
+                yield file, not path.is_dir()
+
+
+def _reader(path: Path) -> Callable[[Path], Rows] | None:
+    if path.suffix in TABLES:
+        return tidy.read
+    record = jsonl.first(path)
+    for tool in (lm_eval, olmes):
+        if tool.knows(record):
+            return tool.read
+    return None
