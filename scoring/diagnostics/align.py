@@ -9,6 +9,7 @@ import pandas as pd
 from algoperf.errors import UserError
 from scoring.diagnostics.readers.models import Models
 from scoring.diagnostics.table import (
+    CORRECTED,
     EXTRA_NUMBERS,
     Block,
     Booleans,
@@ -176,7 +177,7 @@ def _choices(frame: pd.DataFrame, group: _Group, models: Models, into: Aligned) 
             gold=gold[order[0]][used],
             extra={
                 name: part(_dense(frame, name, group, flat, shape)[0], np.nan)
-                for name in EXTRA_NUMBERS
+                for name in (*EXTRA_NUMBERS, CORRECTED)
                 if name in frame and frame[name].notna().to_numpy()[group.rows].any()
             },
             cluster=_cluster(frame, group, used),

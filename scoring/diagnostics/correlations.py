@@ -332,48 +332,6 @@ def area(values: Floats) -> float:
     return float((np.diff(edges) * heights).sum())
 
 
-def bootstrap(
-    columns: Floats, cluster: Integers | None, draws: int, seed: int
-) -> tuple[Floats, Floats]:
-    """Standard 95 % percentile intervals of column means over samples drawn with replacement.
-
-    All columns share the draws. With clusters, whole clusters are drawn.
-
-    Args:
-        columns: Shape (samples, columns); NaN is left out of a mean.
-        cluster: Number of the cluster of each sample, or None.
-        draws: How many.
-        seed: Same seed, same draws.
-
-    Returns:
-        Lower and upper ends, shape (columns,).
-    """
-    known = ~np.isnan(columns)
-    both = np.concatenate([np.where(known, columns, 0.0), known], axis=1)
-    if cluster is not None:
-        sums = np.zeros((int(cluster.max()) + 1, both.shape[1]))
-        np.add.at(sums, cluster, both)
-        both = sums
-    rng = np.random.default_rng(seed)
-    n, half = len(both), columns.shape[1]
-    means = np.empty((draws, half))
-    for draw in range(draws):
-        weight = np.bincount(rng.integers(n, size=n), minlength=n).astype(float)
-        total = weight @ both
-        means[draw] = np.divide(
-            total[:half], total[half:], out=np.full(half, np.nan), where=total[half:] > 0
-        )
-    return _quantiles(means)
-
-
-def _quantiles(means: Floats) -> tuple[Floats, Floats]:
-    low, high = np.full(means.shape[1], np.nan), np.full(means.shape[1], np.nan)
-    known = ~np.isnan(means).any(axis=0)
-    if known.any():
-        low[known], high[known] = np.quantile(means[:, known], [0.025, 0.975], axis=0)
-    return low, high
-
-
 def paired(
     x: Floats, first: Floats, second: Floats, found: tuple[Correlations, Correlations], method: str
 ) -> dict[str, float]:

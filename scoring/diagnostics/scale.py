@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from scoring.diagnostics import chain, correlations
+from scoring.diagnostics import chain, correlations, resample
 from scoring.diagnostics.correlations import METHODS, Correlations
 from scoring.diagnostics.table import Block, Floats, Integers, ScoreBlock
 from scoring.leaderboard.logs import Problem
@@ -173,7 +173,7 @@ def _intervals(
     values = np.stack([result.by_sample for result in found.values()], axis=1)
     above = np.where(np.isnan(values), np.nan, values > THRESHOLD + correlations.TOLERANCE)
     columns = np.concatenate([values, above], axis=1)
-    low, high = correlations.bootstrap(columns, cluster, RESAMPLES, SEED)
+    low, high = resample.mean_interval(columns, cluster, RESAMPLES, SEED)
     half = len(found)
     return {
         key: [

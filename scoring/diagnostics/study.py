@@ -1,16 +1,28 @@
 """All diagnostics of a choice table: from the files to every number that is shown."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from algoperf.registry import unknown
-from scoring.diagnostics import align, chain, readers, scale
+from scoring.diagnostics import (
+    align,
+    calibration,
+    chain,
+    flips,
+    frequency,
+    labels,
+    mass,
+    mink,
+    readers,
+    scale,
+)
 from scoring.diagnostics.readers import models as models_reader
 from scoring.diagnostics.table import Block
 from scoring.leaderboard.logs import Problem
@@ -40,7 +52,7 @@ class Diagnosis:
         }
 
 
-_APART = ("correlations", "ccdf")
+_APART = ("correlations", "ccdf", "reliability")
 """Tables that do not stand in the JSON as they are."""
 
 
@@ -67,6 +79,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def diagnose(
     files: Sequence[Path],
     models: Path | None = None,
@@ -81,19 +94,59 @@ def diagnose(
 
     Raises:
         UserError: If a file cannot be read, or what it says would make a result wrong.
+
+    The matrices are flat: threads of the linear algebra library wait for each other more than
+    they work, on a busy machine twenty times as long as one thread takes.
     """
     for name in normalisations or ():
         if name not in chain.NORMALISATIONS:
             raise unknown("normalisation", name, chain.NORMALISATIONS, "docs/diagnostics.md")
     readers.check_there([*files, *([models] if models else [])])
     given = models_reader.read(models) if models else None
-    rows, known = models_reader.join(readers.read(files), given)
-    aligned = align.align(rows, known)
-    del rows
-    problems = list(aligned.problems)
-    tables = {"alignment": aligned.audit}
+    found = readers.read(files)
+    problems = list(found.problems)
+    tables: dict[str, pd.DataFrame] = {}
+    if found.rows is None:
+        aligned = align.Aligned([], [], pd.DataFrame(), [])
+    else:
+        aligned = align.align(*models_reader.join(found.rows, given))
+    problems += aligned.problems
+    tables["alignment"] = aligned.audit
     tables |= _scale(aligned, normalisations, problems)
+    tables |= {name: _each(aligned.blocks, of) for name, of in _OF_BLOCK.items()}
+    tables["flips"] = _joined([tables["flips"], *map(flips.of_scores, aligned.scores)])
+    tables |= _calibration(aligned.blocks)
+    tables["min_k"] = mink.diagnose(found.tokens)
+    tables["frequency"] = frequency.diagnose(found.frequencies)
     return Diagnosis(tables, problems)
+
+
+_OF_BLOCK: dict[str, Callable[[Block], pd.DataFrame]] = {
+    "mass": mass.joint,
+    "trends": mass.trends,
+    "rank_stability": mass.stability,
+    "attribution": mass.attribution,
+    "flips": flips.of_block,
+    "label_errors": labels.estimates,
+    "noise_crossings": labels.crossings,
+}
+
+
+def _each(blocks: Sequence[Block], of: Callable[[Block], pd.DataFrame]) -> pd.DataFrame:
+    return _joined([of(block) for block in blocks])
+
+
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    some = [table for table in tables if not table.empty]
+    return pd.concat(some, ignore_index=True) if some else pd.DataFrame()
+
+
+def _calibration(blocks: Sequence[Block]) -> dict[str, pd.DataFrame]:
+    both = [calibration.of_block(block) for block in blocks]
+    return {
+        "calibration": _joined([rows for rows, _ in both]),
+        "reliability": _joined([diagram for _, diagram in both]),
+    }
 
 
 def _chosen(block: Block, asked: Sequence[str] | None, problems: list[Problem]) -> list[str]:
@@ -128,6 +181,6 @@ def _scale(
         "correlations": pd.DataFrame(rows),
         "comparisons": comparisons,
         "orderings": scale.orderings(comparisons),
-        "ccdf": pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(),
-        "levels": pd.concat(levels, ignore_index=True) if levels else pd.DataFrame(),
+        "ccdf": _joined(curves),
+        "levels": _joined(levels),
     }

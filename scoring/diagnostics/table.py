@@ -24,6 +24,8 @@ NAMES = ("family", "model", "task", "sample_id")
 NUMBERS = ("choice_idx", "loglik_sum")
 EXTRA_NUMBERS = ("n_tokens", "n_chars", "n_bytes", "loglik_uncond")
 """Numbers of a choice that may be known."""
+CORRECTED = "is_gold_corrected"
+"""Whether a choice is the correct one after the labels were corrected, where that is known."""
 EXTRA_NAMES = ("cluster", "prompt", "target")
 """Names of a sample that may be known; `prompt` and `target` are hashes, to compare models by."""
 FACTS = ("compute", "parameters", "tokens")

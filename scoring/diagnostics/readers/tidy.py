@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from algoperf.errors import UserError
 from scoring.diagnostics.table import (
+    CORRECTED,
     EXTRA_NAMES,
     EXTRA_NUMBERS,
     FACTS,
@@ -31,6 +32,7 @@ _TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(NAMES + EXTRA_NAMES, _STRING),
     **dict.fromkeys((*NUMBERS, *EXTRA_NUMBERS, *FACTS, "score"), pa.float64()),
     "is_gold": pa.bool_(),
+    CORRECTED: pa.bool_(),
 }
 _TRUE = ["1", "1.0", "True", "TRUE", "true"]
 _FALSE = ["0", "0.0", "False", "FALSE", "false"]
@@ -108,7 +110,7 @@ def _wanted(path: Path) -> list[str]:
             f"{path} is no tidy choice table: it lacks {', '.join(absent)}. Needed are "
             f"{', '.join(CHOICES)} (or {', '.join(SCORES)}); it has {', '.join(found[:20])}."
         )
-    unused = set() if required is CHOICES else {*NUMBERS, *EXTRA_NUMBERS, "is_gold"}
+    unused = set() if required is CHOICES else {*NUMBERS, *EXTRA_NUMBERS, "is_gold", CORRECTED}
     return [name for name in found if name in _TYPES and name not in unused]
 
 

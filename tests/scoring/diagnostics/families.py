@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from scoring.diagnostics.table import Block
+
 
 def tidy(loglik, gold, *, family="glyph", task="letters", compute=None, **extra) -> pd.DataFrame:
     """A tidy table of log-likelihoods of shape (models, samples, choices)."""
@@ -43,3 +45,21 @@ def trend(models=6, samples=40, choices=4, slope=2.0, edge=1.0, noise=0.3, seed=
     each = slope + edge * (np.arange(choices) == gold[:, None])
     decades = np.arange(models)[:, None, None]
     return start + each * decades + rng.normal(0, noise, (models, samples, choices)), gold
+
+
+def block(loglik, gold, *, present=None, compute=None, extra=None) -> Block:
+    """A block of log-likelihoods of shape (models, samples, choices), as `tidy` has them."""
+    loglik = np.asarray(loglik, float)
+    models, samples, choices = loglik.shape
+    there = np.ones((samples, choices), bool) if present is None else np.asarray(present, bool)
+    return Block(
+        family="glyph",
+        task="letters",
+        models=tuple(f"glyph-{k}" for k in range(models)),
+        compute=10.0 ** (18 + np.arange(models)) if compute is None else np.asarray(compute, float),
+        samples=np.array([f"s{k}" for k in range(samples)], object),
+        loglik=np.ascontiguousarray(loglik.transpose(2, 0, 1)),
+        present=there.T,
+        gold=np.asarray(gold),
+        extra=extra or {},
+    )

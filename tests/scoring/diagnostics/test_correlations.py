@@ -161,23 +161,6 @@ def test_rank_correlations_cannot_tell_a_probability_from_its_logarithm(log_p):
             assert np.array_equal(one, other, equal_nan=True)
 
 
-def test_the_bootstrap_of_a_mean_covers_it():
-    rng = np.random.default_rng(0)
-    inside = 0
-    for seed in range(200):
-        low, high = correlations.bootstrap(rng.normal(size=(60, 1)), None, 200, seed)
-        inside += bool(low[0] <= 0 <= high[0])
-    assert 180 <= inside <= 199  # 95 % of 200 is 190, its sd 3
-
-
-def test_clusters_widen_the_interval():
-    """Ten clusters of ten equal samples are ten samples."""
-    values = np.random.default_rng(0).normal(size=10).repeat(10)[:, None]
-    alone = correlations.bootstrap(values, None, 500, 0)
-    together = correlations.bootstrap(values, np.arange(10).repeat(10), 500, 0)
-    assert 2 < (together[1] - together[0]) / (alone[1] - alone[0]) < 4.5  # sqrt(10)
-
-
 def test_the_jackknife_by_hand():
     # Leaving out each of 1, 2, 3, 5 with y = x gives a correlation of 1 each time: sd 0.
     x = np.array([1.0, 2.0, 3.0, 5.0])
