@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from scoring.diagnostics import (
     calibration,
     chain,
     flips,
+    forecast,
     frequency,
     labels,
     mass,
@@ -24,7 +26,7 @@ from scoring.diagnostics import (
     scale,
 )
 from scoring.diagnostics.readers import models as models_reader
-from scoring.diagnostics.table import Block
+from scoring.diagnostics.table import Block, ScoreBlock
 from scoring.leaderboard.logs import Problem
 
 
@@ -74,12 +76,14 @@ def _plain(value: Any) -> Any:
     """A value that JSON knows."""
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")
+@threadpool_limits.wrap(limits=1)
 def diagnose(
     files: Sequence[Path],
     models: Path | None = None,
@@ -95,7 +99,7 @@ def diagnose(
     Raises:
         UserError: If a file cannot be read, or what it says would make a result wrong.
 
-    The matrices are flat: threads of the linear algebra library wait for each other more than
+    The matrices are flat: threads of the numerical libraries wait for each other more than
     they work, on a busy machine twenty times as long as one thread takes.
     """
     for name in normalisations or ():
@@ -105,23 +109,37 @@ def diagnose(
     given = models_reader.read(models) if models else None
     found = readers.read(files)
     problems = list(found.problems)
-    tables: dict[str, pd.DataFrame] = {}
-    if found.rows is None:
-        aligned = align.Aligned([], [], pd.DataFrame(), [])
-    else:
-        aligned = align.align(*models_reader.join(found.rows, given))
+    facts = pd.DataFrame()
+    aligned = align.Aligned([], [], pd.DataFrame(), [])
+    if found.rows is not None:
+        rows, known = models_reader.join(found.rows, given)
+        aligned, facts = align.align(rows, known), known.table
+        del rows
     problems += aligned.problems
-    tables["alignment"] = aligned.audit
-    tables |= _scale(aligned, normalisations, problems)
-    tables |= {name: _each(aligned.blocks, of) for name, of in _OF_BLOCK.items()}
-    tables["flips"] = _joined([tables["flips"], *map(flips.of_scores, aligned.scores)])
-    tables |= _calibration(aligned.blocks)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        of_blocks = list(pool.map(lambda b: _of_block(b, facts, normalisations), aligned.blocks))
+    parts = of_blocks + [_of_scores(block) for block in aligned.scores]
+    problems += [problem for part in parts for problem in part.problems]
+    tables = {"alignment": aligned.audit}
+    tables |= {name: _joined([part.tables.get(name) for part in parts]) for name in TABLES}
+    tables["orderings"] = scale.orderings(tables["comparisons"])
+    tables["backtests"] = forecast.backtests(tables["forecast"])
     tables["min_k"] = mink.diagnose(found.tokens)
     tables["frequency"] = frequency.diagnose(found.frequencies)
-    return Diagnosis(tables, problems)
+    return Diagnosis(tables, problems, _notes(tables))
 
 
-_OF_BLOCK: dict[str, Callable[[Block], pd.DataFrame]] = {
+WORKERS = 2
+"""Blocks at a time; numpy lets go of the interpreter while it works."""
+
+TABLES = (
+    "correlations", "comparisons", "ccdf", "levels", "mass", "trends", "rank_stability",
+    "attribution", "flips", "calibration", "reliability", "label_errors", "noise_crossings",
+    "forecast", "fits",
+)  # fmt: skip
+"""What is made block by block."""
+
+_PLAIN: dict[str, Callable[[Block], pd.DataFrame]] = {
     "mass": mass.joint,
     "trends": mass.trends,
     "rank_stability": mass.stability,
@@ -132,20 +150,55 @@ _OF_BLOCK: dict[str, Callable[[Block], pd.DataFrame]] = {
 }
 
 
-def _each(blocks: Sequence[Block], of: Callable[[Block], pd.DataFrame]) -> pd.DataFrame:
-    return _joined([of(block) for block in blocks])
+@dataclass(frozen=True)
+class _Part:
+    """What one block says."""
+
+    tables: dict[str, pd.DataFrame]
+    problems: list[Problem]
 
 
-def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    some = [table for table in tables if not table.empty]
+def _of_block(block: Block, facts: pd.DataFrame, asked: Sequence[str] | None) -> _Part:
+    problems: list[Problem] = []
+    tables = _scale(block, asked, problems)
+    tables |= {name: of(block) for name, of in _PLAIN.items()}
+    tables["calibration"], tables["reliability"] = calibration.of_block(block)
+    tables["forecast"], tables["fits"] = forecast.of_block(block, facts, problems)
+    return _Part(tables, problems)
+
+
+def _of_scores(block: ScoreBlock) -> _Part:
+    problems: list[Problem] = []
+    binary = bool(np.isin(block.score, (0.0, 1.0)).all())
+    name = "accuracy" if binary else "score"
+    rows, _, curves = scale.correlate(block, {name: block.score}, "raw", problems)
+    tables = {"correlations": pd.DataFrame(rows), "ccdf": _joined(curves)}
+    if binary:
+        tables["flips"] = flips.of_scores(block)
+    return _Part(tables, problems)
+
+
+def _joined(tables: Sequence[pd.DataFrame | None]) -> pd.DataFrame:
+    some = [table for table in tables if table is not None and not table.empty]
     return pd.concat(some, ignore_index=True) if some else pd.DataFrame()
 
 
-def _calibration(blocks: Sequence[Block]) -> dict[str, pd.DataFrame]:
-    both = [calibration.of_block(block) for block in blocks]
+def _scale(
+    block: Block, asked: Sequence[str] | None, problems: list[Problem]
+) -> dict[str, pd.DataFrame]:
+    rows, pairs, curves, levels = [], [], [], []
+    for name in _chosen(block, asked, problems):
+        scores = scale.scores_of(block, name)
+        levels.append(scale.levels(block, scores, name))
+        for into, found in zip(
+            (rows, pairs, curves), scale.correlate(block, scores, name, problems), strict=True
+        ):
+            into.extend(found)
     return {
-        "calibration": _joined([rows for rows, _ in both]),
-        "reliability": _joined([diagram for _, diagram in both]),
+        "correlations": pd.DataFrame(rows),
+        "comparisons": pd.DataFrame(pairs),
+        "ccdf": _joined(curves),
+        "levels": _joined(levels),
     }
 
 
@@ -158,29 +211,29 @@ def _chosen(block: Block, asked: Sequence[str] | None, problems: list[Problem]) 
     return [name for name in there if asked is None or name in asked]
 
 
-def _scale(
-    aligned: align.Aligned, asked: Sequence[str] | None, problems: list[Problem]
-) -> dict[str, pd.DataFrame]:
-    rows, pairs, curves, levels = [], [], [], []
-    for block in aligned.blocks:
-        for name in _chosen(block, asked, problems):
-            scores = scale.scores_of(block, name)
-            levels.append(scale.levels(block, scores, name))
-            for into, found in zip(
-                (rows, pairs, curves), scale.correlate(block, scores, name, problems), strict=True
-            ):
-                into.extend(found)
-    for block in aligned.scores:
-        binary = np.isin(block.score, (0.0, 1.0)).all()
-        name = "accuracy" if binary else "score"
-        found = scale.correlate(block, {name: block.score}, "raw", problems)
-        rows.extend(found[0])
-        curves.extend(found[2])
-    comparisons = pd.DataFrame(pairs)
-    return {
-        "correlations": pd.DataFrame(rows),
-        "comparisons": comparisons,
-        "orderings": scale.orderings(comparisons),
-        "ccdf": _joined(curves),
-        "levels": _joined(levels),
-    }
+def _notes(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """What a reader has to know about the numbers."""
+    notes = []
+    scaled = tables["correlations"]
+    if not scaled.empty:
+        notes.append(
+            "Brier is negated, so that up is better for every score; the mean, the area under the "
+            "CCDF (1 + mean) and the distance to -1 or 1 are one number."
+        )
+        few = int(scaled["n_models"].min())
+        least = 1 / math.factorial(few)
+        if least > FEWEST_P:
+            notes.append(
+                f"With {few} models no p can be below {least:.2g}, however many samples there are."
+            )
+    normalised = set(tables["levels"].get("normalisation", ())) - {"raw"}
+    if normalised:
+        notes.append(
+            f"p_choices of {', '.join(sorted(normalised))} is a softmax over normalised scores, "
+            "not a probability of a text."
+        )
+    return notes
+
+
+FEWEST_P = 0.001
+"""A note says so where p cannot get this small."""

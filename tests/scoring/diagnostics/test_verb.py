@@ -1,6 +1,7 @@
 """`algoperf diagnose` as a person meets it: what it prints and writes, messages, exit status."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ def tool(*arguments, cwd):
     return subprocess.run(
         [TOOL, "diagnose", *map(str, arguments)],
         capture_output=True, text=True, cwd=cwd, check=False,
-        env={"COLUMNS": "160", "PATH": ""},
+        env=os.environ | {"COLUMNS": "160"},
     )  # fmt: skip
 
 
@@ -28,7 +29,7 @@ def test_one_file_is_enough(tmp_path):
     assert "log p_vocab" in result.stdout
     assert "glyph-5" in result.stdout
     found = json.loads((tmp_path / "a/out.json").read_text())
-    assert {"correlations", "levels", "problems"} <= set(found)
+    assert {"correlations", "flips", "forecast", "fits", "problems"} <= set(found)
     assert json.loads((tmp_path / "report/diagnosis.json").read_text()) == found
     for name in ("correlations", "ccdf", "levels", "alignment"):
         assert (tmp_path / f"report/{name}.csv").read_text().count("\n") > 1
