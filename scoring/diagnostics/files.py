@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+from scoring.diagnostics import sections
 from scoring.diagnostics.study import Diagnosis
 from scoring.report.files import writing
+from scoring.report.plots import save
 
 
 def write_json(found: Diagnosis, path: Path) -> None:
@@ -15,7 +17,7 @@ def write_json(found: Diagnosis, path: Path) -> None:
 
 
 def write_report(found: Diagnosis, folder: Path) -> list[Path]:
-    """`diagnosis.json` and a CSV file for each table that holds something.
+    """`diagnosis.json`, a CSV file for each table that holds something, plots as PNG and SVG.
 
     Returns:
         The files written.
@@ -28,4 +30,7 @@ def write_report(found: Diagnosis, folder: Path) -> list[Path]:
             if not table.empty:
                 written.append(folder / f"{name}.csv")
                 table.to_csv(written[-1], index=False)
+        for section in sections.sections(found):
+            if section.figure is not None:
+                written += save(section.figure, folder / section.name)
         return written

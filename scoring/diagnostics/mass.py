@@ -19,6 +19,8 @@ RESAMPLES = 200
 SEED = 0
 ATTRIBUTED = ("accuracy", "p_choices_correct")
 """Scores whose change is attributed."""
+POINTS = 250
+"""Samples of a family and task that are drawn."""
 QUANTILES = (0.1, 0.5, 0.9)
 
 
@@ -50,6 +52,24 @@ def joint(block: Block) -> pd.DataFrame:
             | {"n_impossible": int((~finite).sum()), "n_samples": len(finite)}
         )
     return pd.DataFrame(rows)
+
+
+def points(block: Block) -> pd.DataFrame:
+    """Correct and incorrect log mass of evenly spaced samples, for a picture [nats]."""
+    chosen = np.unique(np.linspace(0, len(block.samples) - 1, POINTS).astype(int))
+    loglik, gold = block.loglik[:, :, chosen], block.gold[chosen]
+    table = pd.DataFrame(
+        {
+            "family": block.family,
+            "task": block.task,
+            "model": np.repeat(block.models, len(chosen)),
+            "compute": np.repeat(block.compute, len(chosen)),
+            "sample_id": np.tile(block.samples[chosen], len(block.models)),
+            "correct": chain.log_p_vocab_correct(loglik, gold).ravel(),
+            "incorrect": chain.log_p_vocab_incorrect(loglik, gold).ravel(),
+        }
+    )
+    return table[np.isfinite(table["correct"]) & np.isfinite(table["incorrect"])]
 
 
 def _line(x: Floats, y: Floats) -> dict[str, float]:

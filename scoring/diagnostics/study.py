@@ -54,7 +54,7 @@ class Diagnosis:
         }
 
 
-_APART = ("correlations", "ccdf", "reliability")
+_APART = ("correlations", "ccdf", "reliability", "mass_points")
 """Tables that do not stand in the JSON as they are."""
 
 
@@ -133,14 +133,15 @@ WORKERS = 2
 """Blocks at a time; numpy lets go of the interpreter while it works."""
 
 TABLES = (
-    "correlations", "comparisons", "ccdf", "levels", "mass", "trends", "rank_stability",
-    "attribution", "flips", "calibration", "reliability", "label_errors", "noise_crossings",
-    "forecast", "fits",
+    "correlations", "comparisons", "ccdf", "levels", "mass", "mass_points", "trends",
+    "rank_stability", "attribution", "flips", "calibration", "reliability", "label_errors",
+    "noise_crossings", "forecast", "fits",
 )  # fmt: skip
 """What is made block by block."""
 
 _PLAIN: dict[str, Callable[[Block], pd.DataFrame]] = {
     "mass": mass.joint,
+    "mass_points": mass.points,
     "trends": mass.trends,
     "rank_stability": mass.stability,
     "attribution": mass.attribution,

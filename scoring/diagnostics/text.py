@@ -38,13 +38,80 @@ def terminal(found: Diagnosis, console: Console) -> None:
 
 
 def _tables(found: Diagnosis) -> Iterator[Table]:
-    levels, scaled = found.tables["levels"], found.tables["correlations"]
+    tables = found.tables
+    levels, scaled = tables["levels"], tables["correlations"]
     if not levels.empty:
         yield _levels(levels[levels["normalisation"] == "raw"])
     if not scaled.empty:
-        yield _correlations(
-            scaled[(scaled["normalisation"] == "raw") & (scaled["method"] == METHOD)]
+        raw = scaled[(scaled["normalisation"] == "raw") & (scaled["method"] == METHOD)]
+        yield _correlations(raw)
+    if not tables["attribution"].empty:
+        moved = tables["attribution"]
+        yield _attribution(moved[moved["score"] == "accuracy"])
+    if not tables["flips"].empty:
+        yield _flips(tables["flips"])
+    if not tables["backtests"].empty:
+        yield _backtests(tables["backtests"])
+    for name, title in (("min_k", "Min-K% Prob"), ("frequency", "Accuracy by log10 frequency")):
+        if not tables[name].empty:
+            yield _plain(title, tables[name])
+
+
+def _plain(title: str, rows: pd.DataFrame) -> Table:
+    table = titled(title, [str(name) for name in rows.columns], names=1)
+    for row in rows.to_dict("records"):
+        table.add_row(*(number(v, ".4g") if isinstance(v, float) else str(v) for v in row.values()))
+    return table
+
+
+def _attribution(moved: pd.DataFrame) -> Table:
+    titles = ["family", "task", "first", "last", "change", "correct side", "incorrect side"]
+    table = titled("Change of accuracy from the first to the last model, by side", titles, names=4)
+    for row in moved.groupby(["family", "task"], sort=False).tail(1).to_dict("records"):
+        table.add_row(
+            *(str(row[name]) for name in ("family", "task", "first", "second")),
+            number(row["after"] - row["before"], "+.3f"),
+            *(
+                f"{number(row[s], '+.3f')} ({number(row[s + '_low'], '+.3f')} to "
+                f"{number(row[s + '_high'], '+.3f')})"
+                for s in ("correct", "incorrect")
+            ),
         )
+    return table
+
+
+def _flips(flips: pd.DataFrame) -> Table:
+    """The first model against the last: the pairs begin with the first model and all others."""
+    titles = ["family", "task", "first", "last", "accuracy", "lost", "won", "p (McNemar)"]
+    table = titled("Flips between the first and the last model", titles, names=4)
+    for (family, task), own in flips.groupby(["family", "task"], sort=False):
+        row = own[own["first"] == own["first"].iloc[0]].iloc[-1]
+        table.add_row(
+            str(family),
+            str(task),
+            str(row["first"]),
+            str(row["second"]),
+            f"{row['accuracy_first']:.3f} to {row['accuracy_second']:.3f}",
+            f"{row['nfr']:.1%}",
+            f"{row['pfr']:.1%}",
+            number(row["mcnemar_p"], ".2g"),
+        )
+    return table
+
+
+def _backtests(tests: pd.DataFrame) -> Table:
+    titles = ["family", "method", "held out", "error of accuracy", "log score", "covered"]
+    table = titled("Backtests: the largest models as told from the smaller ones", titles, names=2)
+    for row in tests.to_dict("records"):
+        table.add_row(
+            str(row["family"]),
+            str(row["method"]),
+            str(row["held_out"]),
+            number(row["mae"], ".4f"),
+            number(row["log_score"], ".3f"),
+            number(row["coverage"], ".0%"),
+        )
+    return table
 
 
 def _levels(levels: pd.DataFrame) -> Table:

@@ -33,6 +33,9 @@ def test_one_file_is_enough(tmp_path):
     assert json.loads((tmp_path / "report/diagnosis.json").read_text()) == found
     for name in ("correlations", "ccdf", "levels", "alignment"):
         assert (tmp_path / f"report/{name}.csv").read_text().count("\n") > 1
+    for name in ("ccdf", "levels", "masses", "attribution", "reliability"):
+        assert (tmp_path / f"report/{name}.svg").read_text().count("letters") > 0
+        assert (tmp_path / f"report/{name}.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
