@@ -247,14 +247,16 @@ def null_share(x: Floats, values: Floats, method: str, threshold: float) -> floa
         method: One of `METHODS`.
         threshold: As in the share.
     """
-    if method != "pearson":  # ranks: only the pattern of ties matters
-        ordered = np.sort(values[:, ~np.isnan(values).any(axis=0)], axis=0)
-        pattern = np.zeros(ordered.shape)
-        pattern[1:] = (ordered[1:] > ordered[:-1]).cumsum(axis=0)
-        values, counts = np.unique(pattern, axis=1, return_counts=True)
-    else:
-        counts = np.ones(values.shape[1])
-    unit = unit_vectors(values, method)
+    ordered = np.sort(values[:, ~np.isnan(values).any(axis=0)], axis=0)
+    counts = np.ones(ordered.shape[1])
+    if method != "pearson" or np.isin(ordered, (0.0, 1.0)).all():
+        # Only the pattern of ties matters: which values are above the one before.
+        above = ordered[1:] > ordered[:-1]
+        _, first, counts = np.unique(
+            2.0 ** np.arange(len(above)) @ above, return_index=True, return_counts=True
+        )
+        ordered = np.concatenate([np.zeros((1, len(first))), above[:, first].cumsum(axis=0)])
+    unit = unit_vectors(ordered, method)
     defined = np.einsum("ds,ds->s", unit, unit) > 0.5
     if not defined.any():
         return math.nan

@@ -110,7 +110,8 @@ def _told(fit: curves.Fit, x: float, *, error: bool = False) -> Told:
 
 def logistic_fit(seen: Seen) -> curves.Fit:
     x = np.log10(seen.compute)[:, None]
-    return curves.fit(laws.logistic(seen.chance), x, seen.accuracy)
+    curve = laws.logistic(seen.chance, float(x.min()), float(x.max()))
+    return curves.fit(curve, x, seen.accuracy)
 
 
 def logistic(seen: Seen) -> Teller:

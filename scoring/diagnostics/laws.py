@@ -18,8 +18,14 @@ def centre(values: Floats) -> float:
     return float(np.exp(np.log(values).mean()))
 
 
-def logistic(chance: float) -> Curve:
-    """Accuracy over log10 C, from chance to 1: a benchmark-level fit that sees no choices."""
+def logistic(chance: float, lowest: float, highest: float) -> Curve:
+    """Accuracy over log10 C, from chance to 1: a benchmark-level fit that sees no choices.
+
+    Args:
+        chance: Accuracy of a guess.
+        lowest: Of log10 C; the midpoint is searched from 6 decades below to 12 above.
+        highest: Of log10 C.
+    """
 
     def basis(x: Floats, midpoint: Floats, width: Floats) -> Floats:
         z = np.clip((x[:, 0] - midpoint) / width, -500, 500)
@@ -28,7 +34,10 @@ def logistic(chance: float) -> Curve:
     return Curve(
         name="logistic",
         formula="accuracy = chance + (1 - chance) / (1 + exp(-(log10 C - midpoint) / width))",
-        grid={"midpoint": np.linspace(10, 34, 49), "width": np.geomspace(0.05, 10, 24)},
+        grid={
+            "midpoint": np.linspace(lowest - 6, highest + 12, 32),
+            "width": np.geomspace(0.05, 10, 16),
+        },
         linear={"range": (1 - chance, 1 - chance)},
         basis=basis,
         offset=chance,

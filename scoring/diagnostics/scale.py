@@ -192,13 +192,12 @@ def _beside(x: Floats, values: Floats, method: str, name: str) -> dict[str, floa
     if name == "p_vocab_correct":
         few = chain.scaled_p_vocab(np.log(np.maximum(few, np.finfo(float).tiny)))
     if name == "accuracy":
-        few = values  # few patterns: all samples can be taken
-        if method == "pearson":
-            few = np.unique(few, axis=1)[:, :256]
+        few = values  # of zeros and ones there are few patterns: all samples can be taken
     beside = {"null_share_above": correlations.null_share(x, few, method, THRESHOLD)}
     if name == "accuracy":
         beside["ceiling_mean"] = _mean(correlations.ceiling(x, values, method))
-        beside["gamma_mean"] = _mean(correlations.gamma(x, values))
+        if method == "kendall":  # a coefficient of its own, and nearest to this one
+            beside["gamma_mean"] = _mean(correlations.gamma(x, values))
     if name == "p_vocab_correct":
         with np.errstate(divide="ignore", invalid="ignore"):
             wide = np.ptp(np.log(values), axis=0) > WIDE_NATS
@@ -218,9 +217,13 @@ def _null(x: Floats, found: Correlations, method: str) -> dict[str, Any]:
 def _jackknives(x: Floats, scores: Mapping[str, Floats], rows: list[dict[str, Any]]) -> None:
     """Adds `jackknife_sd` and the least and the highest mean without one model."""
     for name, values in scores.items():
-        if name == "p_vocab_correct":
-            values = chain.scaled_p_vocab(scores["log_p_vocab_correct"])  # noqa: PLW2901
-        means = correlations.jackknife(x, values, METHODS)
+        if name == "p_vocab_correct":  # whose ranks are those of its logarithm
+            log_p = scores["log_p_vocab_correct"]
+            scaled = chain.scaled_p_vocab(log_p)
+            means = correlations.jackknife(x, scaled, METHODS[:1])
+            means |= correlations.jackknife(x, log_p, METHODS[1:])
+        else:
+            means = correlations.jackknife(x, values, METHODS)
         for row in rows:
             if row["score"] == name:
                 own = means[row["method"]]

@@ -16,7 +16,7 @@ from scipy import optimize, special, stats
 from scoring.diagnostics import chain
 from scoring.diagnostics.table import Booleans, Floats, Integers
 
-NODES = 16
+NODES = 10
 """Gauss-Hermite nodes of the integral over the correct choice's own error."""
 DRAWS = 32
 """Antithetic draws for the mean p_choices."""
