@@ -83,6 +83,11 @@ def align(rows: Rows, models: Models) -> Aligned:
             audits.append(_choices(rows.frame, group, models, aligned))
         else:
             audits.append(_scores(rows.frame, group, models, aligned))
+    if not aligned.blocks and not aligned.scores:
+        faults = dict.fromkeys(f"{p.path}: {p.problem}" for p in aligned.problems)
+        raise UserError.of_many(
+            "No sample is left to diagnose (log-likelihoods are in nats, at most 0):", list(faults)
+        )
     audit = pd.concat(audits, ignore_index=True)
     aligned.problems.extend(_lacking_tasks(audit))
     return Aligned(aligned.blocks, aligned.scores, audit, aligned.problems)
@@ -122,6 +127,10 @@ def _compact(codes: np.ndarray, size: int) -> tuple[Integers, Integers]:
 
 def _choices(frame: pd.DataFrame, group: _Group, models: Models, into: Aligned) -> pd.DataFrame:
     place = frame["choice_idx"].to_numpy()[group.rows]
+    if (first := int(place.min())) > 0:
+        what = f"choice_idx counts from {first}"
+        into.problems.append(Problem(group.where, what, "took that for 0"))
+        place = place - first
     shape = (int(place.max()) + 1, *group.shape)
     flat = np.ravel_multi_index((place, group.model, group.sample), shape)
     loglik, filled = _dense(frame, "loglik_sum", group, flat, shape)
@@ -137,7 +146,8 @@ def _choices(frame: pd.DataFrame, group: _Group, models: Models, into: Aligned) 
     _same_gold(group, gold, there & (golds == 1), frame)
     other = _other_names(frame, "prompt", group)
     bad = ~whole | faulty | (golds != 1) | ragged
-    used: Booleans = ~np.logical_or.reduce(bad, axis=0)
+    keep = np.flatnonzero(~np.logical_and.reduce(bad, axis=1))
+    used: Booleans = ~np.logical_or.reduce(bad[keep], axis=0) & (len(keep) > 0)
     counted = {
         "missing": ~there,
         "duplicates": _duplicates(flat, shape).any(axis=0),
@@ -158,12 +168,16 @@ def _choices(frame: pd.DataFrame, group: _Group, models: Models, into: Aligned) 
     if not used.any():
         into.problems.append(Problem(group.where, "no sample is left", "left the task out"))
         return audit
+    for k in sorted(set(range(len(group.models))) - set(keep.tolist())):
+        where = f"{group.where}: {group.models[k]}"
+        into.problems.append(Problem(where, "has no usable sample", "did the task without it"))
     order, compute = _by_compute(group, models)
+    kept = np.isin(order, keep)
+    order, compute = order[kept], compute[kept]
     empty = ~present[:, None, used]
 
     def part(values: Floats, fill: float) -> Floats:
-        kept = values[:, order][:, :, used]
-        return np.where(empty, fill, kept)
+        return np.where(empty, fill, values[:, order][:, :, used])
 
     into.blocks.append(
         Block(
@@ -323,7 +337,7 @@ def _by_compute(group: _Group, models: Models) -> tuple[Integers, Floats]:
     compute = np.array(
         [models.table["compute"].get((group.family, name), np.nan) for name in group.models], float
     )
-    compute[np.isinf(compute)] = np.nan
+    compute[~(compute > 0) | np.isinf(compute)] = np.nan
     order = np.argsort(compute, kind="stable")  # NaN goes last
     return order, compute[order]
 

@@ -38,8 +38,8 @@ def panels(table: pd.DataFrame) -> list[tuple[str, str]]:
 def _grid(table: pd.DataFrame) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFrame]]]:
     """A panel for each family and task, with its rows."""
     found = panels(table)
-    columns = min(len(found), 3)
-    rows = -(-len(found) // columns)
+    columns = max(min(len(found), 3), 1)
+    rows = max(-(-len(found) // columns), 1)
     figure = Figure(figsize=(WIDTH * columns + 0.4, HEIGHT * rows + 0.3), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for spare in axes[len(found) :]:

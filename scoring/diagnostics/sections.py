@@ -75,7 +75,7 @@ def sections(found: Diagnosis) -> Iterator[Section]:
     """The sections for which there is something to show."""
     tables = found.tables
     raw = tables["correlations"]
-    if not raw.empty:
+    if not tables["ccdf"].empty and (tables["ccdf"]["normalisation"] == "raw").any():
         shown = raw[(raw["normalisation"] == "raw") & (raw["method"] == plots.METHOD)]
         columns = [
             "family", "task", "score", "mean", "mean_low", "mean_high", "null_p_value",
@@ -87,7 +87,7 @@ def sections(found: Diagnosis) -> Iterator[Section]:
         drawn = plots.levels(found) if (shown["compute"] > 0).any() else None
         words = f"Lines over compute for {_listed(shown)}."
         yield _section("levels", shown, drawn, words)
-    if not tables["mass"].empty:
+    if not tables["mass_points"].empty:
         words = "; ".join(
             f"{row['family']}, {row['task']}, {row['model']}: correlation {row['correlation']:.2f}"
             for row in tables["mass"].groupby(["family", "task"]).tail(1).to_dict("records")

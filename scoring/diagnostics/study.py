@@ -209,6 +209,10 @@ def _chosen(block: Block, asked: Sequence[str] | None, problems: list[Problem]) 
         if name not in there:
             what = f"{name} needs {chain.NORMALISATIONS[name][0]} of every choice"
             problems.append(Problem(block.where, what, "did without it"))
+    for name, (column, _) in chain.NORMALISATIONS.items():
+        if asked is None and column in block.extra and name not in there:
+            what = f"{column} is not known for every choice"
+            problems.append(Problem(block.where, what, f"did without {name}"))
     return [name for name in there if asked is None or name in asked]
 
 

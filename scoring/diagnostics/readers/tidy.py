@@ -21,6 +21,7 @@ from scoring.diagnostics.table import (
     UNNAMED,
     Rows,
 )
+from scoring.leaderboard.logs import Problem
 
 CHOICES = ("model", "task", "sample_id", *NUMBERS, "is_gold")
 """What a table of choices must have."""
@@ -30,7 +31,8 @@ SCORES = ("model", "task", "sample_id", "score")
 _STRING = pa.dictionary(pa.int32(), pa.string())
 _TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(NAMES + EXTRA_NAMES, _STRING),
-    **dict.fromkeys((*NUMBERS, *EXTRA_NUMBERS, *FACTS, "score"), pa.float64()),
+    **dict.fromkeys((*NUMBERS, *EXTRA_NUMBERS, *FACTS), pa.float64()),
+    "score": _STRING,
     "is_gold": pa.bool_(),
     CORRECTED: pa.bool_(),
 }
@@ -50,14 +52,19 @@ def read(path: Path) -> Rows:
     parquet = path.suffix == ".parquet"
     table = _parquet(path) if parquet else _csv(path)
     frame = pd.DataFrame({name: _column(table[name], name) for name in table.column_names})
-    problems = []
+    problems: list[Problem] = []
     if "family" not in frame:
-        frame["family"] = pd.Categorical.from_codes(
-            np.zeros(len(frame), int), categories=pd.Index([UNNAMED])
-        )
-    for name in ("family", *CHOICES[:3]):
+        frame["family"] = pd.Categorical([UNNAMED]).take(np.zeros(len(frame), int))
+    elif blank := int((frame["family"].isna() | (frame["family"] == "")).sum()):
+        named = frame["family"].cat.rename_categories({"": UNNAMED}).cat
+        frame["family"] = named.set_categories(named.categories.union([UNNAMED])).fillna(UNNAMED)
+        what = f"{blank} of {len(frame)} rows have no family"
+        problems.append(Problem(str(path), what, f"called it {UNNAMED!r}"))
+    for name in CHOICES[:3]:
         if unnamed := int((frame[name].isna() | (frame[name] == "")).sum()):
             raise UserError(f"{path}: {unnamed} of {len(frame)} rows have no {name}.")
+    if "score" in frame:
+        frame["score"] = _scores(path, frame["score"])
     if frame.empty:
         raise UserError(f"{path} has a header and no rows.")
     if "choice_idx" in frame:
@@ -67,6 +74,18 @@ def read(path: Path) -> Rows:
                 f"{path}: is_gold is empty in {int(frame['is_gold'].isna().sum())} rows."
             )
     return Rows(frame, problems)
+
+
+def _scores(path: Path, column: pd.Series) -> pd.Series:
+    """Scores, which may be truths."""
+    names = pd.Series(column.cat.categories, dtype=str)
+    truths = names.str.lower().map({"true": "1", "false": "0"})
+    values = pd.to_numeric(truths.where(truths.notna(), names), errors="coerce")
+    wrong = values.isna() & ~names.str.lower().isin(["", "nan", "na", "none"])
+    if wrong.any():
+        raise UserError(f"{path}: a score is {names[wrong].iloc[0]!r}, which is no number.")
+    known = np.append(values.to_numpy(float), np.nan)
+    return pd.Series(known[column.cat.codes.to_numpy()], index=column.index)
 
 
 def _check_places(path: Path, frame: pd.DataFrame) -> None:
@@ -156,7 +175,7 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def _column(column: pa.ChunkedArray, name: str) -> pd.Categorical | np.ndarray | pd.Series:
-    if name not in NAMES + EXTRA_NAMES:
+    if name not in (*NAMES, *EXTRA_NAMES, "score"):
         return column.to_numpy() if column.null_count == 0 else column.to_pandas()
     (joined,) = pa.table({name: column}).unify_dictionaries().combine_chunks()[name].chunks or [
         pa.array([], _STRING)

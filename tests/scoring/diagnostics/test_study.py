@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from algoperf.errors import UserError
-from scoring.diagnostics import study
+from scoring.diagnostics import files, study
 from tests.scoring.diagnostics.families import independent, tidy, trend
 
 
@@ -167,6 +167,51 @@ def test_what_would_make_a_result_wrong_is_refused(diagnose, fault, message):
 
 
 @pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda f: f.assign(loglik_sum=f["loglik_sum"].where(f["model"] != "glyph-3")),
+         "glyph-3: has no usable sample; did the task without it"),
+        (lambda f: f.assign(choice_idx=f["choice_idx"] + 1), "choice_idx counts from 1"),
+        (lambda f: f.assign(family=""), "rows have no family; called it 'unnamed'"),
+        (lambda f: f.assign(n_tokens=np.where(f.index == 3, np.nan, 2)),
+         "n_tokens is not known for every choice; did without per_token"),
+    ],
+)  # fmt: skip
+def test_what_can_be_done_without_is_told(diagnose, fault, message):
+    found = diagnose(fault(tidy(*trend())))
+    assert message in "\n".join(told(found))
+    assert row(found, "accuracy")["n_samples"] == 40
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda f: f.assign(loglik_sum=-f["loglik_sum"]),
+        lambda f: f.assign(is_gold=False),
+        lambda f: f.assign(is_gold=True),
+        lambda f: f.assign(loglik_sum=np.nan),
+    ],
+)
+def test_where_nothing_is_left_is_refused(diagnose, fault):
+    with pytest.raises(UserError, match="No sample is left to diagnose"):
+        diagnose(fault(tidy(*trend())))
+
+
+@pytest.mark.parametrize(
+    "loglik",
+    [np.full((5, 6, 3), -math.inf), np.full((5, 6, 3), -4.0), np.full((5, 6, 1), -4.0)],
+    ids=["impossible", "tied", "one choice"],
+)
+def test_what_is_the_same_for_all_models_has_no_correlation(diagnose, loglik, tmp_path):
+    found = diagnose(tidy(loglik, np.zeros(6, int)))
+    table = found.tables["correlations"]
+    assert table["mean"].isna().all()
+    assert (table["share_constant"] + table["share_undefined"] == 1).all()
+    json.dumps(found.as_json(), allow_nan=False)
+    assert files.write_report(found, tmp_path / "report")
+
+
+@pytest.mark.parametrize(
     ("compute", "message"),
     [
         ([np.nan] * 6, "no model has a compute above 0; did no correlations"),
@@ -242,6 +287,12 @@ def test_a_table_of_scores_alone(diagnose):
     frame = frame[["family", "model", "compute", "task", "sample_id"]]
     hits = frame.assign(score=rng.integers(2, size=len(frame)))
     assert row(diagnose(hits), "accuracy")["n_samples"] == 40
+    truths = diagnose(hits.assign(score=hits["score"] == 1))
+    pd.testing.assert_frame_equal(
+        truths.tables["correlations"], diagnose(hits).tables["correlations"]
+    )
+    with pytest.raises(UserError, match="a score is 'high'"):
+        diagnose(hits.assign(score="high"))
     graded = frame.assign(score=rng.random(len(frame)))
     assert row(diagnose(graded), "score")["share_constant"] == 0
 
