@@ -38,9 +38,10 @@ format: $(DEV)  ## format in place
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(DEV)   ## what the harness costs
+bench: $(DEV)   ## what the harness costs, and a diagnosis
 	$(BIN)/python benchmarks/step_cost.py
 	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/diagnose.py
 
 lock: $(DEV)    ## resolve the dependencies anew
 	$(BIN)/pip install --quiet uv

@@ -71,7 +71,8 @@ def join(rows: Rows, given: pd.DataFrame | None) -> tuple[Rows, Models]:
     """Joins the models of a long table with a `models.csv`; that one's word counts.
 
     Names match as they are, or as folder names (`org__model` for `org/model`), or by the part
-    behind the organisation where that is not ambiguous.
+    behind the organisation where that is not ambiguous; a revision (`@step3`) has a row of its
+    own or its model's.
 
     Returns:
         The table, its families as given, and what is known of each model.
@@ -137,13 +138,13 @@ def _match(name: str, known: Iterable[str]) -> str | None:
     def folder(text: str) -> str:
         return text.replace("/", "__")
 
-    exact = [other for other in known if folder(other) == folder(name)]
-    last = [
-        other for other in known if folder(other).split("__")[-1] == folder(name).split("__")[-1]
-    ]
-    for found in (exact, last):
-        if len(found) == 1:
-            return found[0]
+    for wanted in (folder(name), folder(name).partition("@")[0]):
+        exact = [other for other in known if folder(other) == wanted]
+        tail = wanted.rpartition("__")[2]
+        last = [other for other in known if folder(other).rpartition("__")[2] == tail]
+        for found in (exact, last):
+            if len(found) == 1:
+                return found[0]
     return None
 
 
