@@ -115,7 +115,7 @@ def bounded(
     size, width = basis.shape[0], basis.shape[2]
     best = np.full((size, y.shape[1]), np.inf)
     found = np.zeros((size, width, y.shape[1]))
-    choices = [[None, *(end for end in pair if np.isfinite(end))] for pair in bounds]
+    choices = [_ends(low, high) for low, high in bounds]
     for fixed in itertools.product(*choices):
         free = [k for k, end in enumerate(fixed) if end is None]
         values = np.zeros((size, width, y.shape[1]))
@@ -123,8 +123,7 @@ def bounded(
             if end is not None:
                 values[:, k] = end
         if free:
-            left = y - basis @ values
-            values[:, free] = np.linalg.pinv(basis[:, :, free]) @ left
+            values[:, free] = _solve(basis[:, :, free], y - basis @ values)
         squares = ((y - basis @ values) ** 2).sum(axis=1)
         inside = np.ones_like(squares, bool)
         for k in free:
@@ -134,6 +133,19 @@ def bounded(
         best = np.where(better, squares, best)
         found = np.where(better[:, None], values, found)
     return found, best
+
+
+def _ends(low: float, high: float) -> list[float | None]:
+    """Where a parameter may be: free, or at a finite bound; only there if the bounds are equal."""
+    return [low] if low == high else [None, *(end for end in (low, high) if np.isfinite(end))]
+
+
+def _solve(basis: Floats, y: Floats) -> Floats:
+    """Least squares of each grid point; a single column needs no decomposition."""
+    if basis.shape[2] > 1:
+        return np.linalg.pinv(basis) @ y
+    square = np.maximum((basis**2).sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    return np.swapaxes(basis, 1, 2) @ y / square
 
 
 def fit(
