@@ -195,7 +195,7 @@ def _faults(table: pd.DataFrame) -> list[Problem]:
             (np.isinf(own["compute"]), "has a compute that is infinite"),
         ):
             for name in names[wrong]:
-                action = "left it out of everything that needs compute"
+                action = "left it out of all that needs compute, which --models can give"
                 problems.append(Problem(f"{family}: {name}", what, action))
         usable = own["compute"][(own["compute"] > 0) & np.isfinite(own["compute"])]
         for value, same in usable.groupby(usable):
