@@ -5,6 +5,7 @@ no traceback), 1 a defect of ours (with its traceback), 130 stopped with Ctrl-C.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     except UserError as error:
         Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
         return 2
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing more may be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         Console(stderr=True).print(
             "Stopped. What was recorded stays; the same command goes on from there."
@@ -90,6 +95,22 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     verb = verbs.add_parser("verify", help="measure again what claims to have reached its target")
     verb.add_argument("folder", type=Path, metavar="DIR")
     verb.set_defaults(call=verify)
+
+    verb = verbs.add_parser("diagnose", help="what a multiple-choice metric hides")
+    verb.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE",
+        help="samples of lm-evaluation-harness or OLMES, tidy CSV or Parquet, or their folders",
+    )  # fmt: skip
+    verb.add_argument(
+        "--models", type=Path, metavar="CSV", help="model, family, parameters, tokens, compute"
+    )
+    verb.add_argument(
+        "--normalisation", nargs="+", dest="normalisations", metavar="NAME",
+        help="raw, per_token, per_char, per_byte, pmi (default: all that the files allow)",
+    )  # fmt: skip
+    verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="report: csv, json, plots")
+    verb.set_defaults(call=diagnose)
 
     verb = verbs.add_parser("targets", help="how targets were set, and setting them anew")
     verb.add_argument("suite", metavar="SUITE")
@@ -238,15 +259,13 @@ def score(
         cache=None if beside is None else beside / cache.NAME,
     )
     found = board.score(folders, rulesets.load(name), options)
-    console = Console()
-    table.terminal(found, console)
+    # Written first: who reads the table through a pipe may stop reading.
     if json is not None:
         files.write_json(found, json)
-    if out is not None:
-        written = files.write_report(found, out)
-        console.print(
-            f"Report: {', '.join(map(str, written))}", soft_wrap=True, highlight=False, markup=False
-        )
+    written = [] if out is None else files.write_report(found, out)
+    console = Console()
+    table.terminal(found, console)
+    _print_written(console, written)
 
 
 def _recorded_rules(names: set[str]) -> str:
@@ -307,6 +326,35 @@ def verify(folder: Path) -> None:
     console.print(f"{len(found)} trials: {told}.", highlight=False)
     if wrong := counts[verification.Verdict.MISMATCH]:
         raise UserError(f"{wrong} of {len(found)} results do not repeat; the lines above say why.")
+
+
+def diagnose(
+    files: Sequence[Path],
+    *,
+    models: Path | None = None,
+    normalisations: Sequence[str] | None = None,
+    json: Path | None = None,
+    out: Path | None = None,
+) -> None:
+    """Diagnoses choice log-likelihoods; prints a summary, writes what is asked for."""
+    from scoring.diagnostics import files as writer
+    from scoring.diagnostics import study, text
+
+    found = study.diagnose(files, models, normalisations)
+    if json is not None:
+        writer.write_json(found, json)
+    written = [] if out is None else writer.write_report(found, out)
+    console = Console()
+    text.terminal(found, console)
+    _print_written(console, written)
+
+
+def _print_written(console: Console, written: Sequence[Path]) -> None:
+    if written:
+        names = ", ".join(path.name for path in written)
+        console.print(
+            f"Report in {written[0].parent}: {names}", soft_wrap=True, highlight=False, markup=False
+        )
 
 
 def targets(

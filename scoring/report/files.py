@@ -16,7 +16,8 @@ _KEY = ".report"
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """What cannot be written is the user's mistake."""
     try:
         yield
     except OSError as error:
@@ -34,7 +35,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         UserError: If it cannot be written.
     """
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
@@ -54,7 +55,7 @@ def write_report(board: Leaderboard, folder: Path) -> list[Path]:
     names = [*(f"leaderboard.{kind}" for kind in ("csv", "md", "json")), "report.html"]
     names += [f"{plot}.{kind}" for plot in _plots(board) for kind in ("png", "svg")]
     paths = [folder / name for name in names]
-    with _writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         text = _json(board)
         key = _key(board, text)

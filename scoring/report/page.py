@@ -133,7 +133,9 @@ def picture(figure: Figure, name: str, caption: str, words: str) -> Picture:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf"<svg \1 {_LINKED}>", svg, count=1)
-    return Picture(svg.replace(INK, "currentColor"), caption, words)
+    for ink in (INK, "#000000"):
+        svg = svg.replace(ink, "currentColor")
+    return Picture(svg, caption, words)
 
 
 _LINKED = 'xmlns:xlink="http://www.w3.org/1999/xlink" role="img" aria-hidden="true"'
