@@ -17,9 +17,10 @@ import pytest
 from tokenizers import ByteLevelBPETokenizer
 
 from algoperf import registry
+from algoperf.metric import Metric
 from algoperf.spec import Progress, Split, TrainState
 from algoperf.submission import from_optax
-from algoperf.workload import Evaluator, Metric, WorkloadView, init_model
+from algoperf.workload import Evaluator, WorkloadView, init_model
 from tests.real_files import image_folder
 from tests.workloads.datasets import (
     test_criteo,

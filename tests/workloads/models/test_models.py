@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algoperf.workload import Loss, WorkloadView, init_model
+from algoperf.metric import Loss
+from algoperf.workload import WorkloadView, init_model
 from tests import batches, tiny
 from workloads import losses
 from workloads.models.conformer import Conformer
