@@ -75,7 +75,11 @@ def numbers(rules: str, name: str) -> dict[str, Any]:
     return {"name": name, **vars(rulesets.load(rules).workloads[name])}
 
 
-@partial(jax.jit, static_argnames="workload")
+# Run once, and every parameter is a program of its own: most of the time is the compiler's.
+_QUICKLY_COMPILED = {"xla_backend_optimization_level": 1}
+
+
+@partial(jax.jit, static_argnames="workload", compiler_options=_QUICKLY_COMPILED)
 def init_model(workload: Workload, key: jax.Array) -> tuple[Params, ModelState]:
     """Fresh parameters and model state, replicated over the devices."""
     variables = parameters.unboxed(_init(workload, key))
