@@ -1,6 +1,7 @@
 """The verb data, as a person meets it, on a data set of small files."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -91,6 +92,28 @@ def test_every_data_set_says_what_it_needs_and_is_known_without_its_data(tmp_pat
     assert {row["state"] for row in rows} == {"not ready"}
 
 
+def test_what_reads_the_data_is_not_imported_before_it_is_needed():
+    program = (
+        "import sys\nfrom algoperf import registry\nfound = registry.datasets()\n"
+        "assert all(dataset.missing() is not None for dataset in found.values())\n"
+        "print(*sys.modules)"
+    )
+    environment = {**os.environ, "ALGOPERF_DATA": "/nowhere"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    heavy = {
+        "grain",
+        "tensorflow_datasets",
+        "h5py",
+        "soundfile",
+        "sentencepiece",
+        "tokenizers",
+        "PIL",
+    }
+    assert not heavy & set(result.stdout.split())
+
+
 def test_prepare_says_what_to_put_where(small_mnist, capsys):
     with pytest.raises(UserError, match=r"mnist is not ready:\n  - .*/mnist/3.0.1 is missing"):
         cli.data_prepare("mnist")
@@ -110,7 +133,7 @@ def test_what_is_there_is_said_to_be_ready(small_mnist, capsys):
 
 
 def test_check_names_every_damaged_file(small_mnist):
-    image_folder(small_mnist, "mnist", "3.0.1", (28, 28, 1), {"train": 6, "test": 4})
+    image_folder(small_mnist, "mnist", "3.0.1", (28, 28, 1), {"train": 13, "test": 4})
     for path in (small_mnist / "mnist/3.0.1").glob("*.array_record*"):
         path.write_bytes(path.read_bytes()[:70_000])
     with pytest.raises(UserError, match=r"(?s)mnist-train\S+ is trunc.*mnist-test\S+ is truncated"):
