@@ -8,10 +8,11 @@ from PIL import Image
 from algoperf.errors import UserError
 from algoperf.spec import Split
 from tests import small_data
-from tests.real_files import image_folder
+from tests.real_files import encoded, image_folder
 from tests.small_data import IMAGES, pieced, shrunk
 from workloads.datasets import imagenet as imagenet_module
 from workloads.datasets.imagenet import middle_box, random_box
+from workloads.datasets.images import decoded
 from workloads.datasets.randaugment import OPERATIONS, rand_augment
 
 
@@ -153,3 +154,9 @@ def test_a_label_out_of_range_is_refused_by_number(root, evaluated):
 def test_a_batch_larger_than_the_split_is_refused(root, mnist_images):
     with pytest.raises(UserError, match="batch size 12 is larger than the 10 training examples"):
         pieced("mnist", root).training(12, seed=0)
+
+
+def test_an_image_that_is_cut_off_is_told():
+    whole = encoded(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8), "JPEG")
+    with pytest.raises(UserError, match=r"An image of 500 bytes cannot be decoded"):
+        decoded(whole.getvalue()[:500], "RGB")

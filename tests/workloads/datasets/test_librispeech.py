@@ -118,3 +118,10 @@ def test_a_transcript_in_another_encoding_is_refused(dataset, root):
     (place / "77-1.trans.txt").write_bytes("77-1-0000 CAFÉ".encode("latin-1"))
     with pytest.raises(UserError, match=r"77-1.trans.txt is not UTF-8"):
         prepare.prepare(dataset, Silent())
+
+
+def test_all_missing_folders_are_named(dataset, root):
+    for folder in ("dev-other", "train-clean-360"):
+        next((root / "librispeech/LibriSpeech" / folder).glob("*/*/*.trans.txt")).unlink()
+    with pytest.raises(UserError, match=r"(?s)no transcripts.*/train-clean-360\n.*/dev-other"):
+        prepare.prepare(dataset, Silent())
