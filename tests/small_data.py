@@ -180,12 +180,12 @@ def chapter(root: Path, folder: str, speaker: int, numbers: Iterable[int], **cha
     return place
 
 
-def librispeech_files(root: Path) -> None:
+def librispeech_files(root: Path, samples: int = 4000) -> None:
     for speaker, folder in enumerate(
         ["train-clean-100", "train-clean-360", "train-other-500", "dev-clean", "dev-other"]
     ):
-        chapter(root, folder, speaker, [2 * speaker, 2 * speaker + 1])
-    chapter(root, "test-clean", 9, [18, 19], form="wav")
+        chapter(root, folder, speaker, [2 * speaker, 2 * speaker + 1], samples=samples)
+    chapter(root, "test-clean", 9, [18, 19], samples=samples, form="wav")
 
 
 MOLECULES = counts(30, 7, 5)
@@ -304,7 +304,11 @@ SMALL: dict[str, Callable[[Path], RecordDataset]] = {
     "fineweb": _made(fineweb_files, small_fineweb),
     "imagenet": _made(imagenet_images, lambda root: shrunk("imagenet", root, IMAGES)),
     "imagenet_mixup": _made(imagenet_images, lambda root: shrunk("imagenet_mixup", root, IMAGES)),
-    "librispeech": _made(librispeech_files, lambda root: shrunk("librispeech", root, UTTERANCES)),
+    # Long enough that a model with strides has frames for each piece of the text.
+    "librispeech": _made(
+        lambda root: librispeech_files(root, samples=32_000),
+        lambda root: shrunk("librispeech", root, UTTERANCES),
+    ),
     "mnist": _made(mnist_images, lambda root: pieced("mnist", root)),
     "ogbg": _made(ogbg_files, lambda root: shrunk("ogbg", root, MOLECULES)),
     "wmt": _made(wmt_files, lambda root: shrunk("wmt", root, PAIRS)),
