@@ -109,6 +109,7 @@ def _write(job: Job, folder: Path, tell: Tell) -> dict[str, Any]:
         "origin": job.origin(),
     }
     unfinished.replace(path)
+    tell(f"{job.name}: {examples:,} examples")
     _write_whole(_note_file(job, folder), json.dumps(found))
     return found
 
