@@ -94,9 +94,14 @@ def test_empty_documents_are_counted(dataset, root, prepared):
         ("x.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', "x.jsonl, line 2: no JSON object with a"),
         ("x.jsonl", b'{"text": "a"\n', "x.jsonl, line 1: no JSON object"),
         ("x.jsonl", '{"text": "café"}\n'.encode("latin-1"), "x.jsonl is truncated or not UTF-8"),
-        ("x.jsonl.gz", gzip.compress(b"x" * 9999)[:40], "x.jsonl.gz is truncated or not UTF-8"),
+        (
+            "x.jsonl.gz",
+            gzip.compress(b"x" * 9999, mtime=0)[:40],
+            "x.jsonl.gz is truncated or not UTF-8",
+        ),
         ("x.parquet", b"PAR1 and nothing more", "x.parquet is truncated or no Parquet file"),
     ],
+    ids=["no text", "no JSON", "latin-1", "cut off", "no Parquet"],
 )
 def test_bad_files_are_named(dataset, root, name, content, message):
     (root / "fineweb/sample" / name).write_bytes(content)
