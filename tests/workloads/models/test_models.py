@@ -129,9 +129,14 @@ class Ready:
         # Not the initial values: their programs take long to compile, and what starts at zero on
         # purpose would hide what is behind it.
         rng = np.random.default_rng(1)
-        shapes, state = jax.eval_shape(partial(init_model, workload), jax.random.key(0))
+        batch = self.batch
+        variables = jax.eval_shape(
+            lambda key: case.model.init(key, batch, False), jax.random.key(0)
+        )
+        state = {key: tree for key, tree in variables.items() if key != "params"}
         self.params = jax.tree.map(
-            lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), shapes
+            lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32),
+            self.view.parameter_shapes,
         )
         self.state = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), state)
         self.step = jax.jit(
