@@ -7,145 +7,44 @@ no traceback), 1 a defect of ours (with its traceback), 130 stopped with Ctrl-C.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import app, logging
-from absl.flags import argparse_flags
 from rich.console import Console
 
-from algoperf import listing, registry, rulesets
+from algoperf import arguments, listing, registry, rulesets
 from algoperf.errors import UserError
+from algoperf.inputs.extra import DATA_VARIABLE
 from algoperf.rulesets import Rules, Ruleset
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the `algoperf` command."""
     logging.set_verbosity(logging.WARNING)
-    app.run(_dispatch, argv=list(argv or sys.argv), flags_parser=_parse)
+    app.run(_dispatch, argv=list(argv or sys.argv), flags_parser=arguments.parse)
 
 
-def _dispatch(arguments: argparse.Namespace) -> int:
-    options = {
-        name: value for name, value in vars(arguments).items() if name not in ("verb", "call")
-    }
+def _dispatch(asked: argparse.Namespace) -> int:
+    options = dict(vars(asked))
+    verb = " ".join(filter(None, (options.pop("verb"), options.pop("action", None))))
+    if (data := options.pop("data", None)) is not None:
+        os.environ[DATA_VARIABLE] = str(data)  # trials in other processes read it too
     try:
-        return arguments.call(**options) or 0
+        VERBS[verb](**options)
     except UserError as error:
         Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
         return 2
     except BrokenPipeError:
         # Whoever read the output has seen enough; nothing more may be written at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         Console(stderr=True).print(
             "Stopped. What was recorded stays; the same command goes on from there."
         )
         return 130
-
-
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse_flags.ArgumentParser(
-        prog="algoperf",
-        description="Time-to-result of training algorithms, and how far to trust each number.",
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-
-    verb = verbs.add_parser("list", help="what there is")
-    verb.add_argument("what", choices=listing.LISTS, nargs="?", default="workloads")
-    verb.add_argument("--json", action="store_true", help="for programs")
-    verb.set_defaults(call=list_)
-
-    verb = verbs.add_parser("check", help="is a submission valid? every fault at once")
-    verb.add_argument("submission", metavar="SUBMISSION", help="name or path")
-    _add_workloads(verb)
-    verb.set_defaults(call=check)
-
-    verb = verbs.add_parser("run", help="train what is missing")
-    verb.add_argument("submissions", nargs="+", metavar="SUBMISSION", help="name or path")
-    _add_workloads(verb)
-    verb.add_argument("--results", type=Path, metavar="DIR", help="default: results/SUITE")
-    verb.add_argument("--studies", type=int, metavar="N", help="fewer studies than the rules grant")
-    verb.add_argument("--plan", action="store_true", help="say what would be run, and stop")
-    verb.set_defaults(call=run)
-
-    verb = verbs.add_parser("score", help="the leaderboard of results folders or log trees")
-    verb.add_argument("folders", nargs="+", type=Path, metavar="DIR")
-    verb.add_argument("--rules", metavar="NAME", help="name or file; default: the results' own")
-    _add_axis(verb)
-    _add_ruleset(verb)
-    verb.add_argument("--reference", metavar="SUBMISSION", help="that speedups are over")
-    verb.add_argument("--strict", action="store_true", help="refuse logs with any problem")
-    verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
-    verb.add_argument("--out", type=Path, metavar="DIR", help="report: html, csv, md, json, plots")
-    verb.set_defaults(call=score)
-
-    verb = verbs.add_parser("compare", help="two submissions or two results folders, paired")
-    verb.add_argument("left", metavar="A", help="submission's name, its folder, or results folder")
-    verb.add_argument("right", metavar="B", help="the same; ratios are B over A")
-    verb.add_argument("--results", type=Path, metavar="DIR", help="where names are looked up")
-    verb.add_argument("--rules", metavar="NAME", help="name or file; default: the results' own")
-    _add_axis(verb)
-    _add_ruleset(verb)
-    verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
-    verb.set_defaults(call=compare)
-
-    verb = verbs.add_parser("verify", help="measure again what claims to have reached its target")
-    verb.add_argument("folder", type=Path, metavar="DIR")
-    verb.set_defaults(call=verify)
-
-    verb = verbs.add_parser("diagnose", help="what a multiple-choice metric hides")
-    verb.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE",
-        help="samples of lm-evaluation-harness or OLMES, tidy CSV or Parquet, or their folders",
-    )  # fmt: skip
-    verb.add_argument(
-        "--models", type=Path, metavar="CSV", help="model, family, parameters, tokens, compute"
-    )
-    verb.add_argument(
-        "--normalisation", nargs="+", dest="normalisations", metavar="NAME",
-        help="raw, per_token, per_char, per_byte, pmi (default: all that the files allow)",
-    )  # fmt: skip
-    verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
-    verb.add_argument("--out", type=Path, metavar="DIR", help="report: csv, json, plots")
-    verb.set_defaults(call=diagnose)
-
-    verb = verbs.add_parser("targets", help="how targets were set, and setting them anew")
-    verb.add_argument("suite", metavar="SUITE")
-    verb.add_argument(
-        "--set", action="store_true", dest="set_anew", help="run the protocol; takes long"
-    )
-    verb.add_argument("--workload", nargs="+", dest="workloads", metavar="NAME", help="only these")
-    verb.add_argument("--results", type=Path, metavar="DIR", help="default: results/SUITE-targets")
-    verb.set_defaults(call=targets)
-
-    verb = verbs.add_parser("doctor", help="what this machine is, and what is missing")
-    verb.set_defaults(call=doctor)
-    return parser.parse_args(argv[1:])
-
-
-def _add_workloads(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--suite", default="quick", help="which workloads (default: %(default)s)")
-    verb.add_argument(
-        "--workload", nargs="+", dest="workloads", metavar="NAME", help="these, not the suite's"
-    )
-    verb.add_argument("--rules", metavar="NAME", help="name or file; default: the suite's")
-
-
-def _add_axis(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
-        "--time", choices=("seconds", "steps", "examples", "flops"), default="seconds",
-        help="what time is measured in (default: %(default)s)",
-    )  # fmt: skip
-
-
-def _add_ruleset(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
-        "--ruleset", choices=[str(ruleset) for ruleset in Ruleset], default=str(Ruleset.EXTERNAL),
-        help="of logs that do not say (default: %(default)s)",
-    )  # fmt: skip
+    return 0
 
 
 def _workload_names(rules: Rules, asked: Sequence[str] | None) -> list[str]:
@@ -153,6 +52,13 @@ def _workload_names(rules: Rules, asked: Sequence[str] | None) -> list[str]:
         if name not in rules.workloads:
             raise registry.unknown("workload", name, rules.workloads, "algoperf list workloads")
     return list(dict.fromkeys(asked or rules.base_workloads))
+
+
+def _require_data(names: Iterable[str]) -> None:
+    """Complains about everything that is missing, before anything is trained."""
+    gaps = {registry.workload(name).dataset.missing() for name in names}
+    if lacking := sorted(gap for gap in gaps if gap is not None):
+        raise UserError.of_many("The data are not there:", lacking)
 
 
 def run(
@@ -195,6 +101,7 @@ def run(
         )
     if plan or not todo.todo:
         return
+    _require_data({spec.workload for spec in todo.todo})
     with Display(console, todo.done, todo.total) as display:
         study.run(todo.todo, folder, display)
     for spec in display.failed:
@@ -217,6 +124,7 @@ def check(
     """Runs three steps on every workload; all faults in one error."""
     fixed = rulesets.of_suite(suite, rules)
     names = _workload_names(fixed, workloads or list(fixed.workloads))
+    _require_data(names)
     console = Console()
     from algoperf import compilation
     from algoperf.check import check as faults_of
@@ -393,6 +301,70 @@ def list_(what: str, *, json: bool = False) -> None:
         Console().print(listing.table(rows))
 
 
+def data_list() -> None:
+    """Prints the real data sets and whether they are there."""
+    from algoperf.inputs.extra import data_root
+
+    console = Console()
+    console.print(listing.table(listing.datasets()))
+    console.print(f"Data folder: {data_root()}", soft_wrap=True, highlight=False, markup=False)
+
+
+def data_prepare(name: str) -> None:
+    """Says what to put where, and converts it, unless it is there already."""
+    from algoperf.console import Preparing
+    from algoperf.inputs import prepare
+
+    dataset = registry.dataset(name)
+    console = Console()
+
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    if dataset.missing() is not None:
+        root = str(dataset.data_root)
+        say(f"{name} needs, below {root}:\n{dataset.instructions.replace('DATA', root)}\n")
+        with Preparing(console) as watch:
+            prepare.prepare(dataset, watch)
+    if faults := dataset.faults():
+        raise UserError.of_many(f"{name} is not ready:", faults)
+    for line in prepare.report(dataset):
+        say(line)
+    say(f"{name} is ready: {listing.counts(dataset.sizes)}.")
+
+
+def data_check(name: str, *, hashes: bool = False) -> None:
+    """Opens every file of a data set; all faults in one error."""
+    from algoperf.inputs import prepare
+
+    dataset = registry.dataset(name)
+    console = Console()
+    with console.status(f"opening the files of {name}") as status:
+        faults = prepare.check(dataset, hashes=hashes, tell=status.update)
+    if faults:
+        raise UserError.of_many(
+            f"{name} is not ready; `algoperf data prepare {name}` says what to do:", faults
+        )
+    console.print(f"{name} is ready: {listing.counts(dataset.sizes)}.", highlight=False)
+
+
 def doctor() -> None:
     """Prints what this machine is, how fast it is now, and what is missing."""
     Console().print(listing.table(listing.machine_facts(), heading=False))
+
+
+VERBS: Mapping[str, Callable[..., None]] = {
+    "list": list_,
+    "check": check,
+    "run": run,
+    "score": score,
+    "compare": compare,
+    "verify": verify,
+    "diagnose": diagnose,
+    "targets": targets,
+    "data": data_list,
+    "data prepare": data_prepare,
+    "data check": data_check,
+    "doctor": doctor,
+}
+"""What each verb calls."""

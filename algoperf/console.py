@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
+    BarColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskProgressColumn,
     TextColumn,
+    TimeRemainingColumn,
 )
 
 from algoperf.records import Ending, TrialSpec
@@ -92,6 +95,46 @@ class Display:
             return ""
         each = (time.monotonic() - self._began_run) / self._ran
         return f"about {duration(each * (self._total - self._done))} left"
+
+
+class Preparing:
+    """Shows a preparation: how much of the source is converted, and what is being done.
+
+    Use as a context manager, around `prepare`.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=None)
+        self._console, self._what = console, ""
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def planned(self, total_bytes: int) -> None:
+        self._progress.update(self._task, total=total_bytes)
+
+    def working(self, what: str) -> None:
+        self._what = what
+        self._progress.update(self._task, description=what)
+
+    def done(self, source_bytes: int) -> None:
+        self._progress.advance(self._task, source_bytes)
+        if self._what and not self._console.is_terminal:
+            self._console.print(self._what, highlight=False, markup=False)
+        self._what = ""
 
 
 def _what(spec: TrialSpec) -> str:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from algoperf import sharding
+from algoperf.inputs.order import Order
 from algoperf.spec import Batch, Split
 
 Arrays = Mapping[str, np.ndarray]
@@ -113,11 +114,10 @@ class _ArrayStream:
     ) -> None:
         self._arrays = jax.device_put(dict(arrays), sharding.replicated())
         self._augment = augment
-        self._examples = len(next(iter(arrays.values())))
+        self._order = Order(len(next(iter(arrays.values()))), seed)
         self._batch_size = batch_size
         self._seed = seed
         self._position = position
-        self._epochs: dict[int, np.ndarray] = {}
         self._block: int | None = None
         self._batches: list[Batch] = []
 
@@ -128,26 +128,11 @@ class _ArrayStream:
         block, place = divmod(self._position, BLOCK)
         if block != self._block:
             first, size = block * BLOCK, self._batch_size
-            rows = self._rows(first * size, (first + BLOCK) * size).reshape(BLOCK, size)
+            rows = self._order.take(first * size, (first + BLOCK) * size).reshape(BLOCK, size)
             self._batches = _take(self._arrays, rows, self._seed, first, self._augment)
             self._block = block
         self._position += 1
         return self._batches[place]
-
-    def _rows(self, start: int, stop: int) -> np.ndarray:
-        first, last = start // self._examples, (stop - 1) // self._examples
-        order = [self._epoch(epoch) for epoch in range(first, last + 1)]
-        rows = order[0] if len(order) == 1 else np.concatenate(order)
-        return rows[start - first * self._examples : stop - first * self._examples]
-
-    def _epoch(self, epoch: int) -> np.ndarray:
-        if epoch not in self._epochs:
-            rng = np.random.default_rng((self._seed, epoch))
-            order = rng.permutation(self._examples).astype(np.int32)
-            # Of the epochs before, the next batch may still need the last.
-            self._epochs = {e: rows for e, rows in self._epochs.items() if e == epoch - 1}
-            self._epochs[epoch] = order
-        return self._epochs[epoch]
 
 
 @dataclass(frozen=True, eq=False)

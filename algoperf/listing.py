@@ -1,7 +1,7 @@
 """What there is, as rows: for a table or as JSON. Imports jax only for what needs a model."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from algoperf import registry, rulesets
+from algoperf.spec import Split
 
 Row = dict[str, Any]
 
@@ -84,6 +85,25 @@ def machine_facts() -> list[Row]:
         if gap := workload.dataset.missing():
             facts[f"data of {workload.name}"] = gap
     return [{"fact": name.replace("_", " "), "value": value} for name, value in facts.items()]
+
+
+def datasets() -> list[Row]:
+    """The data sets that are read from disk, and what is missing of each."""
+    return [
+        {
+            "name": name,
+            "state": "not ready" if (faults := dataset.faults()) else "ready",
+            "examples": counts(dataset.sizes),
+            "first fault": faults[0] if faults else None,
+        }
+        for name, dataset in registry.datasets().items()
+    ]
+
+
+def counts(sizes: Mapping[Split, int]) -> str:
+    """How many examples each split has."""
+    shown = (Split.TRAIN, Split.VALIDATION, Split.TEST)
+    return ", ".join(f"{split} {sizes[split]:,}" for split in shown if split in sizes)
 
 
 def as_json(found: Sequence[Row]) -> str:

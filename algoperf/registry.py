@@ -1,7 +1,8 @@
 """Name or path to object. A file's existence registers it; names are resolved lazily.
 
 Packages announce themselves through the entry point groups `algoperf.workloads`,
-`algoperf.submissions` and `algoperf.rules`; the built-in ones come in through the same door.
+`algoperf.datasets`, `algoperf.submissions` and `algoperf.rules`; the
+built-in ones come in through the same door.
 """
 
 import difflib
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from algoperf.errors import UserError
 
 if TYPE_CHECKING:
+    from algoperf.inputs.dataset import RecordDataset
     from algoperf.workload import Workload
 
 
@@ -83,6 +85,30 @@ def workload(name: str) -> "Workload":
     if isinstance(value, Workload):
         return value
     raise unknown("workload", name, workloads(), "algoperf list workloads")
+
+
+def datasets() -> "dict[str, RecordDataset]":
+    """Every data set that is read from disk; imports their files, not what reads them."""
+    from algoperf.inputs.dataset import RecordDataset
+
+    values = [
+        value
+        for module in _modules("algoperf.datasets").values()
+        for value in vars(importlib.import_module(module)).values()
+    ]
+    return {value.name: value for value in values if isinstance(value, RecordDataset)}
+
+
+def dataset(name: str) -> "RecordDataset":
+    """The data set `name`.
+
+    Raises:
+        UserError: If there is none; names the nearest.
+    """
+    found = datasets()
+    if name not in found:
+        raise unknown("data set", name, found, "algoperf data")
+    return found[name]
 
 
 def submission_names() -> list[str]:

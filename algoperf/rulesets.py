@@ -182,11 +182,12 @@ _KEYS = {
 def _parse(raw: Mapping[str, Any], stem: str) -> Rules:
     if unknown := sorted(raw.keys() - _KEYS):
         raise ValueError(f"it has the unknown keys {', '.join(unknown)}")
+    suite = str(raw["suite"])
     workloads = {name: _workload(name, entry) for name, entry in raw["workloads"].items()}
     base_workloads = _names(raw, "base_workloads", workloads)
     rules = Rules(
         name=str(raw.get("name", stem)),
-        suite=str(raw["suite"]),
+        suite=suite,
         tuning={Ruleset(name): _tuning(name, entry) for name, entry in raw["tuning"].items()},
         base_workloads=base_workloads,
         held_out=_names(raw, "held_out", workloads) if "held_out" in raw else (),

@@ -12,14 +12,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from algoperf import machine, parameters, records, registry
 from algoperf.errors import UserError
 from algoperf.records import now
 from algoperf.spec import Split, Target
 from algoperf.trial import machine_facts
-from algoperf.workload import Evaluator, Workload, init_model
+from algoperf.workload import Evaluator, Workload, model_shapes
 
 SAME_MACHINE = 1e-5
 OTHER_MACHINE = 1e-2
@@ -106,8 +104,7 @@ def _finding(
             return mismatch(f"the workload does not measure {target.metric!r}")
         if workload.dataset.sha256 != manifest["workload"].get("dataset_sha256"):
             return mismatch("the data are not those that it was run on")
-        like = jax.eval_shape(lambda key: init_model(workload, key), jax.random.key(0))
-        params, model_state = parameters.restored(kept, like)
+        params, model_state = parameters.restored(kept, model_shapes(workload))
     except (KeyError, TypeError) as error:
         return mismatch(f"its record lacks or mistakes {error}")
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:

@@ -5,10 +5,10 @@ Values are fields, behaviour is functions passed in; nobody subclasses. A varian
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,46 +16,8 @@ import jax.numpy as jnp
 
 from algoperf import parameters, rulesets, sharding
 from algoperf.data import Dataset
+from algoperf.metric import Loss, Metric, SumCount
 from algoperf.spec import Batch, LossType, ModelState, Params, Split, Target
-
-
-class SumCount(NamedTuple):
-    """A weighted sum and the weight it stands for; per example, both have shape (batch,)."""
-
-    total: jax.Array
-    weight: jax.Array
-
-    @property
-    def mean(self) -> jax.Array:
-        """Scalar: the weighted mean."""
-        return self.total.sum() / self.weight.sum()
-
-
-Loss = Callable[[Any, Batch], SumCount]
-"""(model outputs, batch) -> per-example loss and weight, both of shape (batch,)."""
-
-
-def _totals(per_example: SumCount) -> SumCount:
-    return SumCount(per_example.total.sum(), per_example.weight.sum())
-
-
-def _ratio(totals: SumCount) -> float:
-    return float(totals.total) / float(totals.weight)
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a split is measured: a jitted part for each batch, added up, and a last step on the host.
-
-    Attributes:
-        per_example: (outputs, batch) -> `SumCount` for a mean, or any pytree that `reduce` takes.
-        reduce: That -> pytree of arrays which are summed over batches.
-        finish: The summed pytree -> the value.
-    """
-
-    per_example: Callable[[Any, Batch], Any]
-    reduce: Callable[[Any], Any] = _totals
-    finish: Callable[[Any], float] = _ratio
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,11 +75,21 @@ def numbers(rules: str, name: str) -> dict[str, Any]:
     return {"name": name, **vars(rulesets.load(rules).workloads[name])}
 
 
-@partial(jax.jit, static_argnames="workload")
+# Run once, and every parameter is a program of its own: most of the time is the compiler's.
+_QUICKLY_COMPILED = {"xla_backend_optimization_level": 1}
+
+
+@partial(jax.jit, static_argnames="workload", compiler_options=_QUICKLY_COMPILED)
 def init_model(workload: Workload, key: jax.Array) -> tuple[Params, ModelState]:
     """Fresh parameters and model state, replicated over the devices."""
     variables = parameters.unboxed(_init(workload, key))
     variables = jax.lax.with_sharding_constraint(variables, sharding.replicated())
+    return variables.pop("params"), variables
+
+
+def model_shapes(workload: Workload) -> tuple[Params, ModelState]:
+    """What `init_model` returns, as `jax.ShapeDtypeStruct`; computes nothing."""
+    variables = parameters.unboxed(jax.eval_shape(partial(_init, workload), jax.random.key(0)))
     return variables.pop("params"), variables
 
 
@@ -186,6 +158,7 @@ class WorkloadView:
         key: jax.Array | None = None,
         *,
         train: bool,
+        dropout_rate: float | None = None,
     ) -> tuple[Any, ModelState]:
         """The model's outputs, and its state after the call.
 
@@ -195,12 +168,17 @@ class WorkloadView:
             batch: `inputs`, `targets`, optionally `weights`.
             key: Randomness for dropout; needed if `train`.
             train: Whether dropout is on and batch statistics are of this batch.
+            dropout_rate: Instead of the workload's, wherever the model has dropout; without effect
+                on models that have none.
         """
         variables = {"params": params, **model_state}
         if not train:
             return self._model.apply(variables, batch, train=False), model_state
+        model = self._model
+        if dropout_rate is not None and hasattr(model, "dropout_rate"):
+            model = model.clone(dropout_rate=dropout_rate)
         rngs = None if key is None else {"dropout": key}
-        return self._model.apply(variables, batch, train=True, rngs=rngs, mutable=list(model_state))
+        return model.apply(variables, batch, train=True, rngs=rngs, mutable=list(model_state))
 
     def per_example_loss(
         self,
@@ -210,19 +188,33 @@ class WorkloadView:
         key: jax.Array | None = None,
         *,
         train: bool,
+        dropout_rate: float | None = None,
     ) -> tuple[SumCount, ModelState]:
-        """Loss and weight of each example, both (batch,), and the model state after the call."""
-        outputs, model_state = self.apply(params, model_state, batch, key, train=train)
+        """Loss and weight of each example, both (batch,), and the model state after the call.
+
+        Arguments as in `apply`.
+        """
+        outputs, model_state = self.apply(
+            params, model_state, batch, key, train=train, dropout_rate=dropout_rate
+        )
         return self._loss(outputs, batch), model_state
 
     def loss(
-        self, params: Params, model_state: ModelState, batch: Batch, key: jax.Array
+        self,
+        params: Params,
+        model_state: ModelState,
+        batch: Batch,
+        key: jax.Array,
+        *,
+        dropout_rate: float | None = None,
     ) -> tuple[jax.Array, ModelState]:
         """Mean training loss (scalar) and the new model state.
 
-        In the form that `jax.value_and_grad(..., has_aux=True)` takes.
+        In the form that `jax.value_and_grad(..., has_aux=True)` takes; arguments as in `apply`.
         """
-        losses, model_state = self.per_example_loss(params, model_state, batch, key, train=True)
+        losses, model_state = self.per_example_loss(
+            params, model_state, batch, key, train=True, dropout_rate=dropout_rate
+        )
         return losses.mean, model_state
 
 
@@ -238,8 +230,14 @@ class Evaluator:
 
         @jax.jit
         def totals(params: Params, model_state: ModelState, batch: Batch) -> dict[str, Any]:
-            outputs = model.apply({"params": params, **model_state}, batch, train=False)
-            return {n: m.reduce(m.per_example(outputs, batch)) for n, m in metrics.items()}
+            variables = {"params": params, **model_state}
+            outputs = {
+                predict: predict(model, variables, batch)
+                for predict in dict.fromkeys(metric.predict for metric in metrics.values())
+            }
+            return {
+                n: m.reduce(m.per_example(outputs[m.predict], batch)) for n, m in metrics.items()
+            }
 
         self._totals = totals
 
@@ -248,5 +246,7 @@ class Evaluator:
         batches = self._workload.dataset.evaluation(split, self._workload.eval_batch_size)
         # Fetched one by one: no more than one batch is ever held or under way.
         parts = [jax.device_get(self._totals(params, model_state, batch)) for batch in batches]
-        whole = jax.tree.map(lambda *leaves: sum(leaves), *parts)
-        return {name: m.finish(whole[name]) for name, m in self._workload.metrics.items()}
+        return {
+            name: metric.finish(metric.combine([part[name] for part in parts]))
+            for name, metric in self._workload.metrics.items()
+        }

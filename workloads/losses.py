@@ -4,36 +4,127 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from algoperf.metric import Metric, SumCount
 from algoperf.spec import Batch
-from algoperf.workload import Metric, SumCount
 
 
-def _counted(per_example: Array, batch: Batch) -> SumCount:
-    """Per-example values and weights, shape (batch,); weights are 1 where the batch has none."""
+def counted(per_example: Array, batch: Batch, count: Array | None = None) -> SumCount:
+    """Per-example values and weights, shape (batch,); weights are 1 where the batch has none.
+
+    Args:
+        per_example: Values, or sums over an example's elements.
+        batch: May have `weights`.
+        count: How many elements each sum is over; None where the values are no sums.
+    """
     weights = batch.get("weights", jnp.ones_like(per_example))
     # A padded row may hold anything, also NaN: select, do not multiply.
-    return SumCount(jnp.where(weights > 0, per_example * weights, 0.0), weights)
+    total = jnp.where(weights > 0, per_example * weights, 0.0)
+    return SumCount(total, weights if count is None else jnp.where(weights > 0, weights * count, 0))
 
 
 def softmax_cross_entropy(logits: Array, batch: Batch) -> SumCount:
-    """Cross-entropy in nats of `logits` (batch, classes) against class numbers (batch,)."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
-    return _counted(losses, batch)
+    """Cross-entropy in nats of `logits` (batch, classes).
+
+    Targets are class numbers (batch,), or probabilities (batch, classes) where classes are mixed.
+    """
+    targets = batch["targets"]
+    if targets.ndim == logits.ndim:
+        return counted(optax.softmax_cross_entropy(logits, targets), batch)
+    return counted(optax.softmax_cross_entropy_with_integer_labels(logits, targets), batch)
 
 
 def classification_error(logits: Array, batch: Batch) -> SumCount:
     """1 where the largest of `logits` (batch, classes) is not the target, else 0."""
     wrong = (jnp.argmax(logits, axis=-1) != batch["targets"]).astype(logits.dtype)
-    return _counted(wrong, batch)
+    return counted(wrong, batch)
+
+
+def accuracy(logits: Array, batch: Batch) -> SumCount:
+    """1 where the largest of `logits` (batch, classes) is the target, else 0."""
+    right = (jnp.argmax(logits, axis=-1) == batch["targets"]).astype(logits.dtype)
+    return counted(right, batch)
 
 
 def reconstruction_error(outputs: Array, batch: Batch) -> SumCount:
     """Squared error of `outputs` against the inputs, averaged over an example's elements."""
     squared = jnp.square(outputs - batch["inputs"])
-    return _counted(squared.reshape(len(squared), -1).mean(axis=-1), batch)
+    return counted(squared.reshape(len(squared), -1).mean(axis=-1), batch)
+
+
+def absolute_error(outputs: Array, batch: Batch) -> SumCount:
+    """Absolute error of `outputs` against the targets, averaged over an example's elements."""
+    errors = jnp.abs(outputs - batch["targets"])
+    return counted(errors.reshape(len(errors), -1).mean(axis=-1), batch)
+
+
+def sigmoid_cross_entropy(logits: Array, batch: Batch) -> SumCount:
+    """Cross-entropy in nats of `logits` (batch,) against targets in [0, 1], (batch,)."""
+    return counted(optax.sigmoid_binary_cross_entropy(logits, batch["targets"]), batch)
+
+
+def known_label_cross_entropy(logits: Array, batch: Batch) -> SumCount:
+    """Cross-entropy in nats of `logits` (batch, labels), a mean over all labels that are known.
+
+    `targets` are 0 or 1, `target_weights` 0 where a label is unknown, both float (batch, labels).
+    """
+    losses = optax.sigmoid_binary_cross_entropy(logits, batch["targets"])
+    return _known(losses, batch)
+
+
+def known_label_accuracy(logits: Array, batch: Batch) -> SumCount:
+    """Share of known labels on whose side `logits` (batch, labels) are."""
+    return _known(((logits > 0) == (batch["targets"] > 0)).astype(logits.dtype), batch)
+
+
+def _known(values: Array, batch: Batch) -> SumCount:
+    known = batch["target_weights"]
+    return counted(jnp.where(known > 0, values * known, 0).sum(-1), batch, known.sum(-1))
+
+
+def token_cross_entropy(logits: Array, batch: Batch, *, padded: bool = True) -> SumCount:
+    """Cross-entropy in nats of `logits` (batch, length, vocabulary), a mean over all tokens.
+
+    Args:
+        logits: For each place.
+        batch: `targets` int (batch, length), and maybe `token_weights` (batch, length).
+        padded: Whether, without `token_weights`, token 0 is padding; else every token counts.
+    """
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
+    return _over_tokens(losses, batch, padded)
+
+
+def token_accuracy(logits: Array, batch: Batch, *, padded: bool = True) -> SumCount:
+    """Share of tokens for which the largest of `logits` is right; arguments as before."""
+    right = jnp.argmax(logits, axis=-1) == batch["targets"]
+    return _over_tokens(right.astype(logits.dtype), batch, padded)
+
+
+def _over_tokens(values: Array, batch: Batch, padded: bool) -> SumCount:
+    weights = batch.get("token_weights")
+    if weights is None:
+        real = batch["targets"] > 0 if padded else jnp.ones_like(values)
+        weights = real.astype(values.dtype)
+    return counted(jnp.where(weights > 0, values * weights, 0).sum(-1), batch, weights.sum(-1))
+
+
+def ctc(outputs: tuple[Array, Array], batch: Batch) -> SumCount:
+    """Connectionist temporal classification loss in nats, a mean over all target tokens.
+
+    Graves et al. 2006, doi:10.1145/1143844.1143891; blank is 0.
+
+    Args:
+        outputs: Logits (batch, frames, vocabulary) and paddings (batch, frames).
+        batch: `targets` int (batch, length), `target_paddings` (batch, length).
+    """
+    logits, paddings = outputs
+    losses = optax.ctc_loss(logits, paddings, batch["targets"], batch["target_paddings"])
+    return counted(losses, batch, (1 - batch["target_paddings"]).sum(-1))
 
 
 classification_metrics = {
     "cross_entropy": Metric(softmax_cross_entropy),
     "error_rate": Metric(classification_error),
 }
+
+accuracy_metrics = {"loss": Metric(softmax_cross_entropy), "accuracy": Metric(accuracy)}
+"""The same measures under AlgoPerf's names."""

@@ -188,7 +188,7 @@ def _trial(
         "workload": place.workload,
         "framework": place.framework,
         "trial": place.trial,
-        "path": place.path,
+        "path": path,  # no text: its name may be in no encoding
         "status": status,
         "machine": _machine(path, manifest),
         "verified": records.read_verdict(path) if manifest else "",

@@ -76,7 +76,7 @@ def shares(logs: Logs) -> pd.DataFrame:
 
 def points(trials: pd.DataFrame) -> list[Mapping[str, Any]]:
     """The hyperparameter point of each trial; empty where none is recorded."""
-    return [_point(Path(path) / HYPERPARAMETERS) for path in trials["path"]]
+    return [_point(path / HYPERPARAMETERS) for path in trials["path"]]
 
 
 def _point(file: Path) -> Mapping[str, Any]:

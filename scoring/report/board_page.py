@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 from algoperf import records
 from scoring.leaderboard import views
@@ -259,7 +258,7 @@ def _rules(board: Leaderboard) -> Iterator[page.Block]:
 def _provenance(board: Leaderboard) -> Iterator[list[Cell]]:
     for submission in board.submissions:
         own = board.logs.trials[board.logs.trials["submission"] == submission]
-        manifest = records.read_manifest(Path(own["path"].iloc[0])) or {}
+        manifest = records.read_manifest(own["path"].iloc[0]) or {}
         source = str(manifest.get("submission", {}).get("sha256", ""))[:12]
         machine = manifest.get("machine", {})
         versions = manifest.get("versions", {})

@@ -78,7 +78,7 @@ def _key(board: Leaderboard, text: str) -> str:
     # Points and provenance are read for the report alone: that they changed is seen from outside.
     for path in board.logs.trials["path"]:
         for name in (records.HYPERPARAMETERS, records.MANIFEST):
-            digest.update(repr(_seen_from_outside(Path(path) / name)).encode())
+            digest.update(repr(_seen_from_outside(path / name)).encode())
     for source in sorted(Path(__file__).parent.glob("*.*")):
         digest.update(source.read_bytes())
     return digest.hexdigest()

@@ -4,16 +4,20 @@ import dataclasses
 import math
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
 
+from algoperf import registry
 from algoperf.clock import SUBMISSION
 from algoperf.errors import TrainingComplete, UserError
 from algoperf.spec import Status
 from algoperf.submission import Algorithm
 from tests import tiny
 from tests.algoperf.conftest import SGD, Time
+from tests.small_data import ready
+from workloads.models.layers import dense
 
 
 def update_with(change) -> Algorithm:
@@ -228,3 +232,30 @@ def test_randomness_is_independent_by_purpose(run):
     )
     assert kept["a"][1:] == kept["b"][1:]  # the first call is the tracing that counts operations
     assert len(set(kept["a"][1:])) == 10
+
+
+class Flat(nn.Module):
+    """A linear model of images."""
+
+    @nn.compact
+    def __call__(self, batch, train):
+        return dense(10)(batch["inputs"].reshape(len(batch["inputs"]), -1))
+
+
+def test_a_trial_on_data_from_disk_repeats_itself(run, tmp_path):
+    dataset = ready("mnist", tmp_path / "data")
+    workload = dataclasses.replace(tiny.unreachable_for(11), model=Flat(), dataset=dataset)
+    (ending, rows, facts), (_, again, _) = (run(SGD, workload, trial_number=n) for n in (1, 2))
+    assert ending.status == Status.FINISHED_EARLY
+    assert rows["global_step"].tolist() == [5, 10, 11]
+    assert rows["validation/num_examples"].tolist() == [5, 5, 5]
+    assert facts["workload"]["dataset_sha256"] == dataset.sha256
+    assert rows["validation/cross_entropy"].is_unique
+    assert metrics_of(rows).equals(metrics_of(again))
+
+
+def test_a_trial_without_its_data_says_what_is_missing(run, tmp_path):
+    dataset = dataclasses.replace(registry.dataset("mnist"), root=tmp_path)
+    workload = dataclasses.replace(tiny.unreachable_for(11), model=Flat(), dataset=dataset)
+    with pytest.raises(UserError, match="Not ready: data set 'mnist': .*mnist/3.0.1 is missing"):
+        run(SGD, workload)

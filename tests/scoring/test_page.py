@@ -99,7 +99,7 @@ def test_the_page_says_what_the_table_says(found, html):
         assert f"{row['score']:.4f}" in html
     assert "24 (2.00x)" in html
     assert "is not named &lt;workload&gt;" in html
-    assert found.logs.trials["path"].iloc[0] not in html  # only problems name paths
+    assert str(found.logs.trials["path"].iloc[0]) not in html  # only problems name paths
 
 
 def test_a_dash_sorts_last():

@@ -1,0 +1,1 @@
+"""What is measured besides losses: some on the device, some on the host with a known library."""
