@@ -38,9 +38,11 @@ format: $(DEV)  ## format in place
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(DEV)   ## what the harness costs
+bench: $(DEV)   ## what the harness, scoring and diagnosis cost
 	$(BIN)/python benchmarks/step_cost.py
 	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/score_speed.py
+	$(BIN)/python benchmarks/diagnose.py
 
 lock: $(DEV)    ## resolve the dependencies anew
 	$(BIN)/pip install --quiet uv

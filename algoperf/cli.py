@@ -5,17 +5,17 @@ no traceback), 1 a defect of ours (with its traceback), 130 stopped with Ctrl-C.
 """
 
 import argparse
+import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import app, logging
-from absl.flags import argparse_flags
 from rich.console import Console
 
-from algoperf import listing, registry, rulesets
+from algoperf import arguments, listing, registry, rulesets
 from algoperf.errors import UserError
 from algoperf.inputs.extra import DATA_VARIABLE
 from algoperf.rulesets import Rules, Ruleset
@@ -24,115 +24,28 @@ from algoperf.rulesets import Rules, Ruleset
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the `algoperf` command."""
     logging.set_verbosity(logging.WARNING)
-    app.run(_dispatch, argv=list(argv or sys.argv), flags_parser=_parse)
+    app.run(_dispatch, argv=list(argv or sys.argv), flags_parser=arguments.parse)
 
 
-def _dispatch(arguments: argparse.Namespace) -> int:
-    options = {
-        name: value
-        for name, value in vars(arguments).items()
-        if name not in ("verb", "call", "data")
-    }
-    if getattr(arguments, "data", None) is not None:
-        os.environ[DATA_VARIABLE] = str(arguments.data)  # trials in other processes read it too
+def _dispatch(asked: argparse.Namespace) -> int:
+    options = dict(vars(asked))
+    verb = " ".join(filter(None, (options.pop("verb"), options.pop("action", None))))
+    if (data := options.pop("data", None)) is not None:
+        os.environ[DATA_VARIABLE] = str(data)  # trials in other processes read it too
     try:
-        return arguments.call(**options) or 0
+        VERBS[verb](**options)
     except UserError as error:
         Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
         return 2
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing more may be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         Console(stderr=True).print(
             "Stopped. What was recorded stays; the same command goes on from there."
         )
         return 130
-
-
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse_flags.ArgumentParser(
-        prog="algoperf",
-        description="Time-to-result of training algorithms, and how far to trust each number.",
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-
-    verb = verbs.add_parser("list", help="what there is")
-    verb.add_argument("what", choices=listing.LISTS, nargs="?", default="workloads")
-    verb.add_argument("--json", action="store_true", help="for programs")
-    verb.set_defaults(call=list_)
-
-    verb = verbs.add_parser("check", help="is a submission valid? every fault at once")
-    verb.add_argument("submission", metavar="SUBMISSION", help="name or path")
-    _add_workloads(verb)
-    _add_data(verb)
-    verb.set_defaults(call=check)
-
-    verb = verbs.add_parser("run", help="train what is missing")
-    verb.add_argument("submissions", nargs="+", metavar="SUBMISSION", help="name or path")
-    _add_workloads(verb)
-    verb.add_argument("--results", type=Path, metavar="DIR", help="default: results/SUITE")
-    verb.add_argument("--studies", type=int, metavar="N", help="fewer studies than the rules grant")
-    verb.add_argument("--plan", action="store_true", help="say what would be run, and stop")
-    _add_data(verb)
-    verb.set_defaults(call=run)
-
-    verb = verbs.add_parser("score", help="the leaderboard of results folders or log trees")
-    verb.add_argument("folders", nargs="+", type=Path, metavar="DIR")
-    verb.add_argument("--rules", metavar="NAME", help="name or file; default: the results' own")
-    verb.add_argument(
-        "--time", choices=("seconds", "steps", "examples", "flops"), default="seconds",
-        help="what time is measured in (default: %(default)s)",
-    )  # fmt: skip
-    verb.add_argument("--reference", metavar="SUBMISSION", help="that speedups are over")
-    verb.add_argument(
-        "--ruleset", choices=[str(ruleset) for ruleset in Ruleset], default=str(Ruleset.EXTERNAL),
-        help="of logs that do not say (default: %(default)s)",
-    )  # fmt: skip
-    verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
-    verb.add_argument("--out", type=Path, metavar="DIR", help="report: csv, md, json, plots")
-    verb.set_defaults(call=score)
-
-    verb = verbs.add_parser("targets", help="how targets were set, and setting them anew")
-    verb.add_argument("suite", metavar="SUITE")
-    verb.add_argument(
-        "--set", action="store_true", dest="set_anew", help="run the protocol; takes long"
-    )
-    verb.add_argument("--workload", nargs="+", dest="workloads", metavar="NAME", help="only these")
-    verb.add_argument("--results", type=Path, metavar="DIR", help="default: results/SUITE-targets")
-    verb.set_defaults(call=targets)
-
-    _add_data_verb(verbs)
-
-    verb = verbs.add_parser("doctor", help="what this machine is, and what is missing")
-    verb.set_defaults(call=doctor)
-    return parser.parse_args(argv[1:])
-
-
-def _add_data_verb(verbs: Any) -> None:
-    verb = verbs.add_parser("data", help="the real data sets: what is there, what is missing")
-    verb.set_defaults(call=data_list, data=None)
-    actions = verb.add_subparsers(dest="verb", metavar="ACTION")
-    action = actions.add_parser("prepare", help="what to put where; converts it once")
-    action.add_argument("name", metavar="NAME")
-    _add_data(action)
-    action.set_defaults(call=data_prepare)
-    action = actions.add_parser("check", help="what is missing, truncated or of another version")
-    action.add_argument("name", metavar="NAME")
-    action.add_argument("--hashes", action="store_true", help="read everything; takes long")
-    _add_data(action)
-    action.set_defaults(call=data_check)
-
-
-def _add_data(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
-        "--data", type=Path, metavar="DIR", help=f"folder of the real data sets; ${DATA_VARIABLE}"
-    )
-
-
-def _add_workloads(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--suite", default="quick", help="which workloads (default: %(default)s)")
-    verb.add_argument(
-        "--workload", nargs="+", dest="workloads", metavar="NAME", help="these, not the suite's"
-    )
-    verb.add_argument("--rules", metavar="NAME", help="name or file; default: the suite's")
+    return 0
 
 
 def _workload_names(rules: Rules, asked: Sequence[str] | None) -> list[str]:
@@ -187,6 +100,14 @@ def run(
             highlight=False,
             markup=False,
         )
+    if unset := [name for name in names if math.isnan(fixed.workloads[name].validation.value)]:
+        console.print(
+            f"No target is set for {', '.join(unset)}: a trial there ends when its submission or "
+            f"its budget does. 'algoperf targets {fixed.suite} --set' sets them; it takes long.",
+            style="yellow",
+            soft_wrap=True,
+            highlight=False,
+        )
     if plan or not todo.todo:
         return
     _require_data({spec.workload for spec in todo.todo})
@@ -237,24 +158,31 @@ def score(
     time: str = "seconds",
     reference: str | None = None,
     ruleset: str = Ruleset.EXTERNAL,
+    strict: bool = False,
     json: Path | None = None,
     out: Path | None = None,
 ) -> None:
     """Scores results folders or log trees; prints the leaderboard, writes what is asked for."""
-    from scoring.leaderboard import board, logs
+    from scoring.leaderboard import board, cache, logs
     from scoring.report import files, table
 
     name = rules or _recorded_rules(logs.rules_named_in(folders))
-    found = board.score(folders, rulesets.load(name), time, reference, Ruleset(ruleset))
-    console = Console()
-    table.terminal(found, console)
+    beside = out or (json.parent if json is not None else None)
+    options = board.Options(
+        axis=time,
+        reference=reference,
+        ruleset=Ruleset(ruleset),
+        strict=strict,
+        cache=None if beside is None else beside / cache.NAME,
+    )
+    found = board.score(folders, rulesets.load(name), options)
+    # Written first: who reads the table through a pipe may stop reading.
     if json is not None:
         files.write_json(found, json)
-    if out is not None:
-        written = files.write_report(found, out)
-        console.print(
-            f"Report: {', '.join(map(str, written))}", soft_wrap=True, highlight=False, markup=False
-        )
+    written = [] if out is None else files.write_report(found, out)
+    console = Console()
+    table.terminal(found, console)
+    _print_written(console, written)
 
 
 def _recorded_rules(names: set[str]) -> str:
@@ -267,6 +195,83 @@ def _recorded_rules(names: set[str]) -> str:
     if name not in registry.rules_files():
         raise UserError(f"The results were run under {name!r}: give that file with --rules.")
     return name
+
+
+def compare(
+    left: str,
+    right: str,
+    *,
+    results: Path | None = None,
+    rules: str | None = None,
+    time: str = "seconds",
+    ruleset: str = Ruleset.EXTERNAL,
+    json: Path | None = None,
+) -> None:
+    """Prints two submissions, or two results folders, side by side."""
+    from scoring.leaderboard import compare as pairs
+    from scoring.leaderboard import logs
+    from scoring.report import comparison, files
+
+    first, second = pairs.side(left, results), pairs.side(right, results)
+    name = rules or _recorded_rules(logs.rules_named_in([first.folder, second.folder]))
+    found = pairs.compare(first, second, rulesets.load(name), time, Ruleset(ruleset))
+    comparison.terminal(found, Console())
+    if json is not None:
+        files.write_text(json, comparison.as_json(found))
+
+
+def verify(folder: Path) -> None:
+    """Measures again what claims to have reached its target; a mismatch is an error."""
+    from algoperf import compilation
+    from algoperf import verify as verification
+
+    compilation.use_cache()
+    console = Console()
+
+    def tell(finding: verification.Finding) -> None:
+        console.print(
+            f"{finding.verdict}: {finding.trial}: {finding.reason}",
+            style="red" if finding.verdict is verification.Verdict.MISMATCH else "",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
+
+    found = verification.verify(folder, tell)
+    counts = {verdict: sum(f.verdict is verdict for f in found) for verdict in verification.Verdict}
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    console.print(f"{len(found)} trials: {told}.", highlight=False)
+    if wrong := counts[verification.Verdict.MISMATCH]:
+        raise UserError(f"{wrong} of {len(found)} results do not repeat; the lines above say why.")
+
+
+def diagnose(
+    files: Sequence[Path],
+    *,
+    models: Path | None = None,
+    normalisations: Sequence[str] | None = None,
+    json: Path | None = None,
+    out: Path | None = None,
+) -> None:
+    """Diagnoses choice log-likelihoods; prints a summary, writes what is asked for."""
+    from scoring.diagnostics import files as writer
+    from scoring.diagnostics import study, text
+
+    found = study.diagnose(files, models, normalisations)
+    if json is not None:
+        writer.write_json(found, json)
+    written = [] if out is None else writer.write_report(found, out)
+    console = Console()
+    text.terminal(found, console)
+    _print_written(console, written)
+
+
+def _print_written(console: Console, written: Sequence[Path]) -> None:
+    if written:
+        names = ", ".join(path.name for path in written)
+        console.print(
+            f"Report in {written[0].parent}: {names}", soft_wrap=True, highlight=False, markup=False
+        )
 
 
 def targets(
@@ -355,3 +360,20 @@ def data_check(name: str, *, hashes: bool = False) -> None:
 def doctor() -> None:
     """Prints what this machine is, how fast it is now, and what is missing."""
     Console().print(listing.table(listing.machine_facts(), heading=False))
+
+
+VERBS: Mapping[str, Callable[..., None]] = {
+    "list": list_,
+    "check": check,
+    "run": run,
+    "score": score,
+    "compare": compare,
+    "verify": verify,
+    "diagnose": diagnose,
+    "targets": targets,
+    "data": data_list,
+    "data prepare": data_prepare,
+    "data check": data_check,
+    "doctor": doctor,
+}
+"""What each verb calls."""

@@ -114,6 +114,7 @@ class Preparing:
             disable=not console.is_terminal,
         )
         self._task = self._progress.add_task("", total=None)
+        self._console, self._what = console, ""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -126,10 +127,14 @@ class Preparing:
         self._progress.update(self._task, total=total_bytes)
 
     def working(self, what: str) -> None:
+        self._what = what
         self._progress.update(self._task, description=what)
 
     def done(self, source_bytes: int) -> None:
         self._progress.advance(self._task, source_bytes)
+        if self._what and not self._console.is_terminal:
+            self._console.print(self._what, highlight=False, markup=False)
+        self._what = ""
 
 
 def _what(spec: TrialSpec) -> str:

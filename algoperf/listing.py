@@ -58,7 +58,7 @@ def _rules() -> list[Row]:
                 **tuning,
                 "workloads": len(rules.base_workloads),
                 "held_out": list(rules.held_out),
-                "tau_max": rules.tau_max,
+                "tau_max": rules.scoring.tau_max,
             }
         )
     return found

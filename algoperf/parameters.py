@@ -1,10 +1,11 @@
 """Parameter types: declared where a layer makes its parameter, never guessed from its name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.struct
 import jax
+import numpy as np
 from flax.core import meta
 
 from algoperf.spec import ParameterType, Params
@@ -62,3 +63,35 @@ def types_of(boxed: Params) -> Params:
 
 
 unboxed = meta.unbox
+
+
+def flat(params: Params, model_state: Any) -> dict[str, np.ndarray]:
+    """Parameters and model state on the host, each array by its path."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path((params, model_state))
+    return {jax.tree_util.keystr(path): np.asarray(jax.device_get(leaf)) for path, leaf in leaves}
+
+
+def restored(arrays: Mapping[str, np.ndarray], like: tuple[Params, Any]) -> tuple[Params, Any]:
+    """What `flat` was given.
+
+    Args:
+        arrays: As `flat` returned it.
+        like: Parameters and model state of the same structure, as arrays or their shapes.
+
+    Raises:
+        ValueError: If the arrays are not of that structure, with those shapes and types.
+    """
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
+    wanted = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    if wanted.keys() != arrays.keys():
+        odd = ", ".join(sorted(wanted.keys() ^ arrays.keys()))
+        raise ValueError(f"the model has other parameters than were kept: {odd}")
+    found = []
+    for name, leaf in wanted.items():
+        # NumPy keeps bfloat16 as plain bytes.
+        array = arrays[name].view(leaf.dtype) if arrays[name].dtype.kind == "V" else arrays[name]
+        if (array.shape, array.dtype) != (leaf.shape, leaf.dtype):
+            kept, is_now = f"{array.dtype}{array.shape}", f"{leaf.dtype}{leaf.shape}"
+            raise ValueError(f"{name} was kept as {kept}, the model has {is_now}")
+        found.append(array)
+    return jax.tree_util.tree_unflatten(treedef, found)

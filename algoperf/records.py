@@ -8,6 +8,8 @@
         manifest.json           everything else, so that a trial explains itself
         submission.py           the source that was run
         output.txt              what the submission printed
+        reached.npz             parameters and model state with which it reached its target
+        verification.json       what `algoperf verify` found when it measured them again
         traceback.txt           if it failed
 
 A trial is written in the hidden folder `.trial_<k>.partial` and renamed when it has ended: a
@@ -34,6 +36,7 @@ from algoperf.spec import Status
 from algoperf.tuning import Point
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 FORMAT = 1
@@ -44,6 +47,8 @@ MANIFEST = "manifest.json"
 SOURCE = "submission.py"
 OUTPUT = "output.txt"
 TRACEBACK = "traceback.txt"
+PARAMETERS = "reached.npz"
+VERDICT = "verification.json"
 FRAMEWORK = "jax"
 
 
@@ -163,6 +168,13 @@ class TrialRecord:
             # In one piece for each evaluation: a reader never sees half a row.
             writer.writerows([*lines, *([row[column] for column in columns] for row in rows)])
 
+    def keep(self, arrays: Mapping[str, "np.ndarray"]) -> None:
+        """Keeps the arrays with which the target was reached; verification measures them again."""
+        import numpy as np  # planning a run does not need it
+
+        with _recording(self.folder), (self.folder / PARAMETERS).open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
     def fail(self, traceback: str) -> None:
         """Keeps the traceback of what went wrong."""
         with _recording(self.folder):
@@ -178,6 +190,10 @@ class TrialRecord:
         with _recording(self.folder):
             if (measurements := self.folder / MEASUREMENTS).exists():
                 _sync(measurements)
+            kept = self.folder / PARAMETERS
+            if kept.exists():
+                _sync(kept)
+                facts = {**facts, "parameters_sha256": file_sha256(kept)}
             _write_json(self.folder / META_DATA, _meta_data(self.spec, facts))
             _write_json(self.folder / MANIFEST, _manifest(self.spec, ending, facts))
             _sync(self.folder)
@@ -237,25 +253,32 @@ def _meta_data(spec: TrialSpec, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def file_sha256(path: Path) -> str:
+    """Hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def now() -> str:
     """The time of day, for the record: ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _plain(value: Any) -> Any:
-    """`value` in strict JSON: a number that is not finite becomes null."""
+def plain(value: Any) -> Any:
+    """`value` in strict JSON: NumPy's numbers become Python's, and null if not finite."""
+    value = value.item() if hasattr(value, "dtype") and hasattr(value, "item") else value
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
 def _write_json(path: Path, value: Any) -> None:
     with path.open("w") as file:
-        json.dump(_plain(value), file, indent=2, allow_nan=False)
+        json.dump(plain(value), file, indent=2, allow_nan=False)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
@@ -306,18 +329,41 @@ def read_manifest(trial: Path) -> dict[str, Any] | None:
     """The trial's manifest; None if it is missing, unreadable or of another format."""
     try:
         manifest = json.loads((trial / MANIFEST).read_text())
-        whole = (
-            manifest["format"] == FORMAT
-            and manifest["submission"]["sha256"]
-            and manifest["workload"]["name"]
-            and manifest["workload"]["fixed"] is not None
-            and Ruleset(manifest["ruleset"])
-            and Status(manifest["ending"]["status"])
-            and manifest["rules"]
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        return manifest if _is_whole(manifest) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return manifest if whole else None
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    """Whether everything that is read of a manifest is there and is what it should be."""
+    Ruleset(manifest["ruleset"])
+    Status(manifest["ending"]["status"])
+    machine_id, calibration = manifest.get("machine_id"), manifest.get("calibration")
+    return (
+        manifest["format"] == FORMAT
+        and all(
+            isinstance(text, str) and text
+            for text in (
+                manifest["submission"]["sha256"],
+                manifest["workload"]["name"],
+                manifest["rules"],
+            )
+        )
+        and isinstance(manifest["workload"]["fixed"], dict)
+        and all(isinstance(manifest.get(key, {}), dict) for key in ("machine", "versions"))
+        and (machine_id is None or isinstance(machine_id, str))
+        and (calibration is None or _is_calibration(calibration))
+    )
+
+
+def _is_calibration(found: Mapping[str, Mapping[str, float]]) -> bool:
+    pieces = [set(moment) for moment in found.values()]
+    seconds = [value for moment in found.values() for value in moment.values()]
+    return (
+        len(pieces) > 0
+        and all(own == pieces[0] and own for own in pieces)
+        and all(type(value) in (int, float) and 0 < value < math.inf for value in seconds)
+    )
 
 
 def is_of(manifest: Mapping[str, Any], spec: TrialSpec) -> bool:
@@ -325,14 +371,75 @@ def is_of(manifest: Mapping[str, Any], spec: TrialSpec) -> bool:
     return (
         manifest["submission"]["sha256"] == spec.sha256
         and manifest["seed"] == spec.seed
-        and manifest["point"] == _plain(spec.point)
+        and manifest["point"] == plain(spec.point)
         and same_fixed(manifest, spec.fixed)
     )
 
 
 def same_fixed(manifest: Mapping[str, Any], fixed: WorkloadRules) -> bool:
     """Whether the recorded trial had these targets, this budget and this step hint."""
-    return manifest["workload"]["fixed"] == _plain(asdict(fixed))
+    return manifest["workload"]["fixed"] == plain(asdict(fixed))
+
+
+def claims(folder: Path) -> dict[Path, dict[str, Any]]:
+    """Trials below `folder` that say they reached their target, with their manifests.
+
+    Raises:
+        UserError: If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"There is no results folder {str(folder)!r}.")
+    found = {path.parent: read_manifest(path.parent) for path in sorted(folder.rglob(MANIFEST))}
+    return {
+        trial: manifest
+        for trial, manifest in found.items()
+        if manifest and manifest["ending"]["status"] == Status.TARGET_REACHED
+    }
+
+
+def read_kept(trial: Path, manifest: Mapping[str, Any]) -> "dict[str, np.ndarray] | None":
+    """What `TrialRecord.keep` kept; None if the trial has none.
+
+    Raises:
+        ValueError: If the file is not the one that the manifest names, or is broken.
+    """
+    import numpy as np
+
+    path = trial / PARAMETERS
+    if not path.is_file():
+        return None
+    if file_sha256(path) != manifest.get("parameters_sha256"):
+        raise ValueError(f"{PARAMETERS} is not the file that the trial wrote")
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def write_verdict(trial: Path, verdict: Mapping[str, Any]) -> None:
+    """Records what verification found, and of what; a reader never sees half of it."""
+    path = trial / VERDICT
+    partial = path.with_name(f".{path.name}.partial")
+    with _recording(path):
+        _write_json(partial, {**verdict, "of": _verified_files(trial)})
+        partial.replace(path)
+
+
+def read_verdict(trial: Path) -> str:
+    """What `algoperf verify` said of the trial as it is: "match", "mismatch" or "" for nothing."""
+    try:
+        kept = json.loads((trial / VERDICT).read_text())
+        return str(kept["verdict"]) if kept["of"] == _verified_files(trial) else ""
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def _verified_files(trial: Path) -> dict[str, str | int]:
+    """Identifies what a verdict is about. The parameters' hash is in the manifest."""
+    kept = trial / PARAMETERS
+    hashed = (path for name in (MEASUREMENTS, MANIFEST) if (path := trial / name).is_file())
+    return {
+        **{path.name: file_sha256(path) for path in hashed},
+        PARAMETERS: kept.stat().st_size if kept.is_file() else 0,
+    }
 
 
 def read_measurements(trial: Path) -> "pd.DataFrame":

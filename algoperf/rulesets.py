@@ -51,6 +51,37 @@ class WorkloadRules:
     step_hint: int
 
 
+class Choice(StrEnum):
+    """Which trial a study's time is that of."""
+
+    FASTEST = "fastest"
+    EARLIEST_EVALUATION = "earliest_evaluation"
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How times become a score.
+
+    Attributes:
+        tau_min: Where the performance profile's area begins, as a ratio to the fastest.
+        tau_max: Where it ends.
+        cutoff: A time above so many times the fastest of its workload is not reached.
+        choice: The trial whose time is its study's. The rules say the fastest; MLCommons'
+            scorer takes the one whose evaluations are the fewest.
+        profile_points: MLCommons' scorer samples the profile at so many points and takes the
+            trapezoid rule; None for the exact area.
+        budget_checked: Whether an evaluation past the budget is refused. The runner of v0.5 made
+            one, and the scorer counted it.
+    """
+
+    tau_min: float = 1.0
+    tau_max: float = 4.0
+    cutoff: float = 4.0
+    choice: Choice = Choice.FASTEST
+    profile_points: int | None = None
+    budget_checked: bool = True
+
+
 @dataclass(frozen=True)
 class Rules:
     """One version of a benchmark.
@@ -62,7 +93,7 @@ class Rules:
         base_workloads: Those that are scored, in the order of the table.
         held_out: Variants that veto their base if missed; empty in most rules.
         workloads: Targets and budgets, by name; also of variants that are not scored.
-        tau_max: Where the performance profile ends, as a ratio to the fastest.
+        scoring: How times become a score.
         seed: Root of every trial's seed and of the points drawn.
         reference: The submission that speed-ups are over, unless another is asked for.
     """
@@ -73,7 +104,7 @@ class Rules:
     base_workloads: tuple[str, ...]
     held_out: tuple[str, ...]
     workloads: Mapping[str, WorkloadRules]
-    tau_max: float
+    scoring: Scoring
     seed: int
     reference: str
 
@@ -82,6 +113,17 @@ class Rules:
         rules = self.workloads[workload]
         return replace(rules, budget_s=rules.budget_s * self.tuning[ruleset].budget_factor)
 
+    def base_of(self, variant: str) -> str:
+        """The base workload whose name begins the variant's.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        bases = [base for base in self.base_workloads if variant.startswith(f"{base}_")]
+        if not bases:
+            raise ValueError(f"the held-out {variant!r} is a variant of no base workload")
+        return max(bases, key=len)
+
 
 def load(name_or_path: str | Path) -> Rules:
     """The rules of that name, or in that file.
@@ -89,63 +131,154 @@ def load(name_or_path: str | Path) -> Rules:
     Raises:
         UserError: If there are none, or if the file is not a rules file; says where.
     """
-    files = registry.rules_files()
-    path = Path(name_or_path)
-    if str(name_or_path) in files:
-        path = files[str(name_or_path)]
-    elif path.suffix != ".json" and len(path.parts) == 1:
-        raise registry.unknown("rules", str(name_or_path), files, "algoperf list rules")
+    path = _file_of(name_or_path)
     try:
-        return _parse(json.loads(path.read_text()), path.stem)
-    except FileNotFoundError:
-        raise UserError(f"There is no rules file {str(path)!r}.") from None
+        return _parse(_extended(json.loads(path.read_text()), path, ()), path.stem)
+    except FileNotFoundError as error:
+        raise UserError(f"There is no rules file {error.filename!r}.") from None
     except json.JSONDecodeError as error:
         raise UserError(
             f"Rules file {path} is not JSON: line {error.lineno}, column {error.colno}: "
             f"{error.msg}."
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Rules file {path} cannot be read: {error}.") from None
     except KeyError as error:
         raise UserError(f"Rules file {path} lacks the key {error}.") from None
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"Rules file {path} is not in the form of a rules file: {error}.") from None
 
 
+def _file_of(name_or_path: str | Path) -> Path:
+    files = registry.rules_files()
+    path = Path(name_or_path)
+    if str(name_or_path) in files:
+        return files[str(name_or_path)]
+    if path.suffix != ".json" and len(path.parts) == 1:
+        raise registry.unknown("rules", str(name_or_path), files, "algoperf list rules")
+    return path
+
+
+def _extended(raw: Mapping[str, Any], path: Path, below: tuple[Path, ...]) -> Mapping[str, Any]:
+    """`raw` over the rules that it extends, if it does; workloads are added one by one."""
+    if "extends" not in raw:
+        return raw
+    if path in below:
+        raise ValueError(f"it extends itself, by way of {', '.join(map(str, below))}")
+    named = raw["extends"] in registry.rules_files()
+    base = _file_of(raw["extends"] if named else path.parent / raw["extends"])
+    under = _extended(json.loads(base.read_text()), base, (*below, path))
+    workloads = {**under["workloads"], **raw.get("workloads", {})}
+    return {**under, "name": path.stem, **raw, "workloads": workloads}
+
+
+_KEYS = {
+    "name", "suite", "extends", "tuning", "base_workloads", "held_out", "workloads", "tau_min",
+    "tau_max", "cutoff", "choice", "profile_points", "budget_checked", "seed", "reference",
+    "target_setting",
+}  # fmt: skip
+
+
 def _parse(raw: Mapping[str, Any], stem: str) -> Rules:
+    if unknown := sorted(raw.keys() - _KEYS):
+        raise ValueError(f"it has the unknown keys {', '.join(unknown)}")
+    suite = str(raw["suite"])
+    workloads = {name: _workload(name, entry) for name, entry in raw["workloads"].items()}
+    base_workloads = _names(raw, "base_workloads", workloads)
     rules = Rules(
-        name=raw.get("name", stem),
-        suite=raw["suite"],
-        tuning={Ruleset(name): Tuning(**tuning) for name, tuning in raw["tuning"].items()},
-        base_workloads=tuple(raw["base_workloads"]),
-        held_out=tuple(raw.get("held_out", ())),
-        workloads={name: _workload(entry) for name, entry in raw["workloads"].items()},
-        tau_max=float(raw["tau_max"]),
-        seed=int(raw.get("seed", 0)),
+        name=str(raw.get("name", stem)),
+        suite=suite,
+        tuning={Ruleset(name): _tuning(name, entry) for name, entry in raw["tuning"].items()},
+        base_workloads=base_workloads,
+        held_out=_names(raw, "held_out", workloads) if "held_out" in raw else (),
+        workloads=workloads,
+        scoring=_scoring(raw),
+        seed=_whole(raw.get("seed", 0), "seed", least=0),
         reference=str(raw.get("reference", "")),
     )
-    scored = (*rules.base_workloads, *rules.held_out)
-    if without := [name for name in scored if name not in rules.workloads]:
-        raise ValueError(f"no targets for {', '.join(without)}")
-    if not rules.base_workloads:
+    if not base_workloads:
         raise ValueError("no base workloads")
     if lacking := [ruleset for ruleset in Ruleset if ruleset not in rules.tuning]:
         raise ValueError(f"tuning lacks {', '.join(lacking)}")
-    if rules.tau_max <= 1:
-        raise ValueError(f"tau_max is {rules.tau_max}, must be above 1")
+    for name in rules.held_out:
+        rules.base_of(name)
     return rules
 
 
-def _workload(raw: Mapping[str, Any]) -> WorkloadRules:
-    def target(value: float | None) -> Target:
-        # A target that is not set is NaN, which nothing meets.
-        number = math.nan if value is None else float(value)
-        return Target(raw["metric"], number, bool(raw["higher_is_better"]))
+def _names(raw: Mapping[str, Any], key: str, known: Mapping[str, Any]) -> tuple[str, ...]:
+    names = raw[key]
+    if not isinstance(names, list) or len(set(map(str, names))) != len(names):
+        raise ValueError(f"{key} is not a list of different names")
+    if without := [str(name) for name in names if name not in known]:
+        raise ValueError(f"no targets for {', '.join(without)}")
+    return tuple(names)
 
-    budget = raw["budget_s"]
+
+def _number(value: Any, key: str, *, least: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
+        raise ValueError(f"{key} is {value!r}; it must be a number of at least {least:g}")
+    if math.isinf(value):
+        raise ValueError(f"{key} is not finite")
+    return float(value)
+
+
+def _whole(value: Any, key: str, *, least: int) -> int:
+    if _number(value, key, least=least) != int(value):
+        raise ValueError(f"{key} is {value!r}; it must be a whole number")
+    return int(value)
+
+
+def _flag(value: Any, key: str) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{key} is {value!r}; it must be true or false")
+    return value
+
+
+def _tuning(name: str, raw: Mapping[str, Any]) -> Tuning:
+    if raw.keys() != {"studies", "trials", "budget_factor"}:
+        raise ValueError(f"tuning {name} must have studies, trials and budget_factor")
+    return Tuning(
+        studies=_whole(raw["studies"], f"studies of {name}", least=1),
+        trials=_whole(raw["trials"], f"trials of {name}", least=1),
+        budget_factor=_number(raw["budget_factor"], f"budget_factor of {name}", least=0.01),
+    )
+
+
+def _scoring(raw: Mapping[str, Any]) -> Scoring:
+    tau_max = _number(raw["tau_max"], "tau_max", least=1)
+    tau_min = _number(raw.get("tau_min", 1), "tau_min", least=1)
+    if not tau_min < tau_max:
+        raise ValueError(f"tau goes from {tau_min:g} to {tau_max:g}")
+    points = raw.get("profile_points")
+    if points is not None and _whole(points, "profile_points", least=2) > 1_000_000:
+        raise ValueError(f"profile_points is {points}; a million are enough")
+    return Scoring(
+        tau_min=tau_min,
+        tau_max=tau_max,
+        cutoff=_number(raw.get("cutoff", tau_max), "cutoff", least=1),
+        choice=Choice(raw.get("choice", Choice.FASTEST)),
+        profile_points=points,
+        budget_checked=_flag(raw.get("budget_checked", True), "budget_checked"),
+    )
+
+
+def _workload(name: str, raw: Mapping[str, Any]) -> WorkloadRules:
+    metric, budget = raw["metric"], raw["budget_s"]
+    higher = _flag(raw["higher_is_better"], f"higher_is_better of {name}")
+    if not isinstance(metric, str):
+        raise TypeError(f"metric of {name} is {metric!r}; it must be a name")
+
+    def target(key: str) -> Target:
+        # A target that is not set is NaN, which nothing meets.
+        value = raw[key]
+        number = math.nan if value is None else _number(value, f"{key} of {name}", least=-1e300)
+        return Target(metric, number, higher)
+
     return WorkloadRules(
-        validation=target(raw["validation_target"]),
-        test=target(raw["test_target"]),
-        budget_s=math.inf if budget is None else float(budget),
-        step_hint=int(raw["step_hint"]),
+        validation=target("validation_target"),
+        test=target("test_target"),
+        budget_s=math.inf if budget is None else _number(budget, f"budget_s of {name}", least=0),
+        step_hint=_whole(raw["step_hint"], f"step_hint of {name}", least=1),
     )
 
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import jax
 
 Batch = Mapping[str, "jax.Array"]
-"""Arrays with a leading batch dimension: `inputs`, `targets` and, in evaluation, `weights`
-(float, shape (batch,), 0 for a padded row)."""
+"""Arrays, most with a leading batch dimension: `inputs`, `targets` and, in evaluation, `weights`
+(float, shape (batch,), 0 for a padded row). Graphs have nodes and edges instead of inputs."""
 
 Params = Any
 """Pytree of float arrays: the trainable parameters."""

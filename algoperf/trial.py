@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algoperf import contract, flops, machine, registry, sharding, tuning
+from algoperf import contract, flops, machine, parameters, registry, sharding, tuning
 from algoperf.clock import RUN_AHEAD_S, Account, Clock, Meter
 from algoperf.data import BatchStream
 from algoperf.errors import TrainingComplete
@@ -73,6 +73,7 @@ class Run:
     flops_per_step: float
     append: Callable[[dict[str, float | int]], None]
     append_table: AppendTable
+    keep: Callable[[Params, ModelState], None]
     report: Report
     step: int = 0
     evaluations: tuple[Evaluation, ...] = ()
@@ -116,6 +117,7 @@ def run(
         clock,
         append=record.append,
         append_table=record.append_table,
+        keep=lambda params, model_state: record.keep(parameters.flat(params, model_state)),
         report=report,
     )
     ending = train_loop(state)
@@ -156,6 +158,7 @@ def prepare(
     *,
     append: Callable[[dict[str, float | int]], None],
     append_table: AppendTable,
+    keep: Callable[[Params, ModelState], None],
     report: Report,
 ) -> Run:
     """Model, data, optimizer state: everything before the clock of the submission starts."""
@@ -183,6 +186,7 @@ def prepare(
         flops_per_step=_flops(algorithm, view, train, workload, batch_size),
         append=append,
         append_table=append_table,
+        keep=keep,
         report=report,
     )
 
@@ -293,6 +297,9 @@ def _evaluation(run: Run) -> Evaluation | None:
     run.append(_row(run, metrics))
     if extra and table:
         run.append_table(extra.name, table)
+    target = run.workload.validation
+    if target.met(metrics[f"validation/{target.metric}"]):
+        run.keep(params, model_state)
     _report(run)
     return evaluation
 

@@ -17,8 +17,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.stats import qmc
-
 from algoperf.errors import UserError
 
 Value = float | int | str | bool
@@ -197,6 +195,8 @@ def draw(space: SearchSpace, count: int, seed: int) -> list[Point]:
     if isinstance(space, Points):
         distinct = _distinct(space.points)
     else:
+        from scipy.stats import qmc  # half a second that reading results does not need
+
         sampler = qmc.Halton(d=len(space.dimensions), scramble=True, rng=seed)
         distinct: list[Point] = []
         # A discrete space may repeat itself; a sequence this long finds what there is.

@@ -53,6 +53,7 @@ def harness(workload: Workload, steps: int) -> Callable[[], float]:
         clock,
         append=lambda _: None,
         append_table=lambda _, __: None,
+        keep=lambda *_: None,
         report=lambda _: None,
     )
 

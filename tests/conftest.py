@@ -9,9 +9,14 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 import json
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from algoperf import registry
+
+# What else the machine does must not decide a test.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def tfds_folder(
     root: Path,
     dataset: str,
     version: str,
-    features: Callable[[], Mapping[str, Any]],
+    features: Callable[[], Any],
     splits: Mapping[str, Iterable[Mapping[str, Any]]],
     file_format: str = "array_record",
 ) -> None:
@@ -47,7 +47,7 @@ def tfds_folder(
         def _info(self):
             return tfds.core.DatasetInfo(
                 builder=self,
-                features=tfds.features.FeaturesDict(features()),
+                features=features(),
                 disable_shuffling=True,  # so that tests know which example is which
             )
 
@@ -88,7 +88,8 @@ def image_folder(
     def features():
         feature = tfds.features
         image = feature.Image(shape=(None, None, shape[2]), encoding_format=form.lower())
-        return {"image": image, "label": feature.ClassLabel(num_classes=classes)}
+        label = feature.ClassLabel(num_classes=classes)
+        return feature.FeaturesDict({"image": image, "label": label})
 
     rows = {
         split: [

@@ -4,7 +4,10 @@ One compilation of the training step serves all checks of a workload.
 """
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -202,8 +205,15 @@ def test_a_variant_differs_from_its_base_and_shares_its_data():
                 assert getattr(variant, field.name) == getattr(base, field.name)
 
 
-@pytest.mark.parametrize("submission", registry.submission_names())
-@every_workload
+def trained() -> Iterator[Any]:
+    """Every submission on every workload; only the quick suite's, and adamw, are fast enough."""
+    for submission, name in itertools.product(registry.submission_names(), WORKLOADS):
+        fast = name in BASES and (WORKLOADS[name].suite == "quick" or submission == "adamw")
+        marks = () if fast else pytest.mark.slow
+        yield pytest.param(submission, name, marks=marks, id=f"{name}-{submission}")
+
+
+@pytest.mark.parametrize(("submission", "name"), trained())
 def test_every_submission_trains_every_workload(submission, name):
     assert check(submission, rulesets.of_suite(WORKLOADS[name].suite), [name]) == []
 

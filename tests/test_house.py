@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from algoperf import cli
+from algoperf import arguments, cli
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("algoperf", "workloads", "submissions", "scoring")
@@ -68,7 +68,7 @@ def test_the_commands_of_the_readme_exist():
     for verb in re.findall(
         r"algoperf ([a-z]+) ", "\n".join(re.findall(r"```sh(.*?)```", readme(), re.DOTALL))
     ):
-        cli._parse(["algoperf", verb, "x"] if verb != "list" else ["algoperf", verb])
+        arguments.parse(["algoperf", verb, "x"] if verb != "list" else ["algoperf", verb])
 
 
 def test_links_of_the_documents_lead_somewhere():

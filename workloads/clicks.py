@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from algoperf.metric import Metric
 from algoperf.spec import LossType
-from algoperf.workload import Metric, Workload, numbers
+from algoperf.workload import Workload, numbers
 from workloads.datasets.clicks import NUMBERS, TABLE_ROWS
 from workloads.datasets.clicks import clicks as dataset
 from workloads.losses import sigmoid_cross_entropy

@@ -5,8 +5,9 @@ A submission that keeps two moments needs 6.5 GB for parameters and state: nearl
 
 from dataclasses import replace
 
+from algoperf.metric import Metric
 from algoperf.spec import LossType
-from algoperf.workload import Metric, Workload, numbers
+from algoperf.workload import Workload, numbers
 from workloads.datasets.criteo import criteo as dataset
 from workloads.losses import sigmoid_cross_entropy
 from workloads.models.dlrm import DLRM

@@ -9,9 +9,10 @@ from dataclasses import replace
 import flax.linen as nn
 import jax
 
+from algoperf.metric import Metric
 from algoperf.parameters import Initializer
 from algoperf.spec import Batch, LossType
-from algoperf.workload import Metric, Workload, numbers
+from algoperf.workload import Workload, numbers
 from workloads.datasets.digits import shifted_digits
 from workloads.losses import reconstruction_error
 from workloads.models.layers import dense

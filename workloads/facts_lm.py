@@ -11,8 +11,9 @@ from typing import Any
 
 import flax.linen as nn
 
+from algoperf.metric import Metric
 from algoperf.spec import LossType
-from algoperf.workload import Extra, Metric, Standing, Workload, numbers
+from algoperf.workload import Extra, Standing, Workload, numbers
 from workloads.datasets.facts import LENGTH, facts, questions, vocabulary
 from workloads.losses import token_cross_entropy
 from workloads.metrics.choices import choice_table

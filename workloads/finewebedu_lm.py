@@ -8,8 +8,9 @@ has three matrices and not two (Shazeer 2020, arXiv:2002.05202). It is evaluated
 
 from functools import partial
 
+from algoperf.metric import Metric
 from algoperf.spec import LossType
-from algoperf.workload import Metric, Workload, numbers
+from algoperf.workload import Workload, numbers
 from workloads.datasets.fineweb import fineweb
 from workloads.losses import token_cross_entropy
 from workloads.metrics.perplexity import perplexity

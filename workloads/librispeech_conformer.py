@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import flax.linen as nn
 
+from algoperf.metric import Metric
 from algoperf.spec import LossType
-from algoperf.workload import Metric, Workload, numbers
+from algoperf.workload import Workload, numbers
 from workloads.datasets.librispeech import detokenize
 from workloads.datasets.librispeech import librispeech as dataset
 from workloads.losses import ctc

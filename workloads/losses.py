@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from algoperf.metric import Metric, SumCount
 from algoperf.spec import Batch
-from algoperf.workload import Metric, SumCount
 
 
 def counted(per_example: Array, batch: Batch, count: Array | None = None) -> SumCount:

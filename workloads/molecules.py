@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import flax.linen as nn
 
+from algoperf.metric import Metric
 from algoperf.spec import LossType
-from algoperf.workload import Metric, Workload, numbers
+from algoperf.workload import Workload, numbers
 from workloads.datasets.molecules import STRUCTURES
 from workloads.datasets.molecules import molecules as dataset
 from workloads.losses import known_label_accuracy, known_label_cross_entropy

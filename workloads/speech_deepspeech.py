@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import flax.linen as nn
 
+from algoperf.metric import Metric
 from algoperf.spec import LossType
-from algoperf.workload import Metric, Workload, numbers
+from algoperf.workload import Workload, numbers
 from workloads.datasets.formants import LOG_MEL, OUTPUTS, detokenize
 from workloads.datasets.formants import formants as dataset
 from workloads.losses import ctc

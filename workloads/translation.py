@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import flax.linen as nn
 
+from algoperf.metric import Metric
 from algoperf.spec import LossType
-from algoperf.workload import Metric, Workload, numbers
+from algoperf.workload import Workload, numbers
 from workloads.datasets.language_pair import END, LENGTH, LEXICON, detokenize
 from workloads.datasets.language_pair import language_pair as dataset
 from workloads.losses import token_accuracy, token_cross_entropy

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import flax.linen as nn
 
+from algoperf.metric import Metric
 from algoperf.spec import LossType
-from algoperf.workload import Metric, Workload, numbers
+from algoperf.workload import Workload, numbers
 from workloads.datasets.vocabularies import EOS
 from workloads.datasets.wmt import detokenize
 from workloads.datasets.wmt import wmt as dataset

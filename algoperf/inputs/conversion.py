@@ -92,15 +92,20 @@ class Preparation:
     source: Mapping[str, int] = field(default_factory=dict)
 
 
-def open_tfds(root: Path, store: TfdsStore, part: str) -> Records:
-    """The records of a builder's folder that a preparation starts from.
+def open_tfds(root: Path, sources: Mapping[str, tuple[TfdsStore, str]]) -> dict[str, Records]:
+    """The records of builders' folders that a preparation starts from.
+
+    Args:
+        root: The folder of all data.
+        sources: Name to store and the store's part.
 
     Raises:
-        UserError: If it is not there.
+        UserError: Lists everything that is not there.
     """
-    if faults := store.faults(root):
+    stores = dict.fromkeys(store for store, _ in sources.values())
+    if faults := [fault for store in stores for fault in store.faults(root)]:
         raise UserError.of_many("What is to be converted is not there:", faults)
-    return store.open(root, part)
+    return {name: store.open(root, part) for name, (store, part) in sources.items()}
 
 
 def pieces(

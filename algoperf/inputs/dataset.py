@@ -92,12 +92,16 @@ class RecordDataset:
 
     def faults(self) -> list[str]:
         """Everything that is missing at first sight, a line each; in milliseconds."""
-        found = [
+        lack = [
             f"the package {name} is not installed: pip install 'algoperf[full]'"
             for name in lacking(self.packages)
         ]
         stored = [fault for store in self.stores for fault in store.faults(self.data_root)]
-        return found + (stored or (self.unlike_published() if self.exact else []))
+        return lack + (stored or self._empty() or (self.unlike_published() if self.exact else []))
+
+    def _empty(self) -> list[str]:
+        found = self._counts()
+        return [f"the {split} split is empty" for split in self.parts if not found[split]]
 
     def unlike_published(self) -> list[str]:
         """Splits on disk that do not have the published number of examples, a line each."""

@@ -8,7 +8,9 @@ last, when all counts agree.
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,52 +78,72 @@ def _note_file(job: Job, folder: Path) -> Path:
 def _write(job: Job, folder: Path, tell: Tell) -> dict[str, Any]:
     """Converts one shard; what a stopped attempt left is overwritten."""
     path = folder / job.file
-    partial = folder / f"{job.name}.partial"
-    writer = require("array_record.python.array_record_module").ArrayRecordWriter(
-        str(partial), "group_size:1"
-    )
+    unfinished = folder / f"{job.name}.partial"
     sizes, dropped, notes = [], Counter[str](), Counter[str]()
-    examples = records = 0
-    try:
+    examples = 0
+    with _writing(unfinished) as write:
         for item in job.convert():
             if isinstance(item, Dropped):
                 dropped[item.reason] += item.examples
                 continue
-            writer.write(item.data)
-            records += 1
+            write(item.data)
             examples += item.examples
             sizes.append(item.size)
             if item.note:
                 notes[item.note] += item.examples
-            if records % 100 == 0:
+            if len(sizes) % 100 == 0:
                 tell(f"{job.name}: {examples:,} examples")
-    finally:
-        writer.close()
     sized = bool(sizes) and sizes[0] != ()
     if sized:
         np.save(sizes_file(path), np.array(sizes, np.int32))
     found = {
         "file": job.file,
         "part": job.part,
-        "records": records,
+        "records": len(sizes),
         "examples": examples,
-        "bytes": partial.stat().st_size,
-        "sha256": hash_of_file(partial),
+        "bytes": unfinished.stat().st_size,
+        "sha256": hash_of_file(unfinished),
         "sized": sized,
         "dropped": dict(dropped),
         "notes": dict(notes),
         "origin": job.origin(),
     }
-    partial.replace(path)
+    unfinished.replace(path)
+    tell(f"{job.name}: {examples:,} examples")
     _write_whole(_note_file(job, folder), json.dumps(found))
     return found
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """Appends records to a new file; a full disk is the user's to mend."""
+    writer = require("array_record.python.array_record_module").ArrayRecordWriter(
+        str(path), "group_size:1"
+    )
+
+    def attempt(call: Callable[..., None], *data: bytes) -> None:
+        try:
+            call(*data)
+        except RuntimeError as error:
+            raise UserError(
+                f"{path} cannot be written: {error}. Make room, and prepare the data again: the "
+                "shards that are whole are kept."
+            ) from error
+
+    try:
+        yield partial(attempt, writer.write)
+    except BaseException:
+        with suppress(RuntimeError):
+            writer.close()
+        raise
+    attempt(writer.close)
+
+
 def _write_whole(path: Path, text: str) -> None:
     """A reader sees the old file or the new one, never a part."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(path)
+    unfinished = path.with_suffix(f".{os.getpid()}.partial")
+    unfinished.write_text(text)
+    unfinished.replace(path)
 
 
 def _check_counts(name: str, source: Mapping[str, int], notes: Iterable[Mapping[str, Any]]) -> None:

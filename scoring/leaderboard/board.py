@@ -1,6 +1,5 @@
 """The leaderboard: from the trials to every number that the table, the files and the plots show."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,34 +7,67 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from algoperf import machine, records
 from algoperf.errors import UserError
 from algoperf.rulesets import Rules, Ruleset
-from scoring.leaderboard import bootstrap, profiles, times
-from scoring.leaderboard.logs import Logs, Problem, read
+from scoring.leaderboard import bootstrap, profiles, sensitivity, times, views
+from scoring.leaderboard.find import Problem
+from scoring.leaderboard.logs import Logs, gaps, read
+from scoring.leaderboard.measurements import AXES
+from scoring.leaderboard.profiles import Floats, Suite
 
 RESAMPLES = 2000
 SEED = 0
-ENOUGH_STUDIES = 3
-"""With fewer studies a bootstrap sees too little of the spread for its interval to mean much."""
+ENOUGH_STUDIES = 5
+"""With fewer studies an interval is too short: measured in benchmarks/coverage.py."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be asked of a leaderboard.
+
+    Attributes:
+        axis: What time is measured in.
+        reference: Submission that speed-ups are over; None for the rules' own, or the first.
+        ruleset: Of logs that do not say (MLCommons').
+        strict: Refuse logs with any problem.
+        cache: File that keeps parsed logs; None to keep none.
+        resamples: Of the bootstrap.
+    """
+
+    axis: str = "seconds"
+    reference: str | None = None
+    ruleset: Ruleset = Ruleset.EXTERNAL
+    strict: bool = False
+    cache: Path | None = None
+    resamples: int = RESAMPLES
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Everything that is shown.
+    """Everything that is shown. S submissions in order of rank, B base workloads.
 
     Attributes:
         rules: The rules it was scored under.
         axis: What time is measured in.
-        reference: The submission that speedups are over.
-        scores: One row a submission, best first: `submission`, `rank`, `score`, `low`, `high`,
-            `workloads_reached`, `speedup`.
+        reference: The submission that speed-ups are over.
+        scores: One row a submission, best first: `submission`, `rank` (shared by those that cannot
+            be told apart), `score`, `low`, `high`, `above_next` (in which share of the resamples it
+            scores above the next row), `workloads_reached`, `speedup`, `speedup_low`,
+            `speedup_high`, `studies`, `slowed`, `verified`, `mismatched`.
         times: One row a submission and base workload: `submission`, `workload`, `time`, `ratio`
-            (to the fastest, after the rules' vetoes), `reached`.
-        trials: One row a trial, as read.
-        problems: What was wrong with the logs.
+            (to the fastest, after the rules' vetoes), `reached`, `test_time`.
+        ranks: Shape (S, S): in which share of the resamples each submission has each rank; NaN
+            where no submission has a second study.
+        above: Shape (S, S): in which share of the resamples the row scores above the column, a tie
+            counted half; NaN where one of the two has no second study to differ from.
+        samples: The resamples, submissions in order of rank.
+        changes: The leaderboard with one thing changed.
+        chosen: The trial that each study's time is that of.
+        logs: The trials, evaluations and problems as read.
         notes: What a reader has to know about the numbers.
-        has_intervals: Whether any submission has a second study to differ from.
     """
 
     rules: Rules
@@ -43,15 +75,32 @@ class Leaderboard:
     reference: str
     scores: pd.DataFrame
     times: pd.DataFrame
-    trials: pd.DataFrame
-    problems: list[Problem]
+    ranks: Floats
+    above: Floats
+    samples: bootstrap.Samples
+    changes: list[sensitivity.Change]
+    chosen: pd.DataFrame
+    logs: Logs
     notes: list[str]
-    has_intervals: bool
+
+    @property
+    def problems(self) -> list[Problem]:
+        return self.logs.problems
+
+    @property
+    def submissions(self) -> list[str]:
+        """In order of rank."""
+        return list(self.scores["submission"])
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any submission has a second study to differ from on every workload."""
+        return bool(self.scores["low"].notna().any())
 
     def ratio_table(self) -> pd.DataFrame:
         """Ratios, submissions as rows in order of rank, base workloads as columns."""
         table = self.times.pivot_table(index="submission", columns="workload", values="ratio")
-        return table.reindex(index=self.scores["submission"], columns=self.rules.base_workloads)
+        return table.reindex(index=self.submissions, columns=list(self.rules.base_workloads))
 
     def as_json(self) -> dict[str, Any]:
         """The form that other programs read; `null` is a time that was never reached."""
@@ -61,100 +110,127 @@ class Leaderboard:
             "reference": self.reference,
             "leaderboard": [
                 {
-                    "submission": row["submission"],
-                    "rank": int(row["rank"]),
-                    "score": row["score"],
-                    "interval": [row["low"], row["high"]],
-                    "workloads_reached": int(row["workloads_reached"]),
-                    "speedup": _or_none(row["speedup"]),
+                    **records.plain(row),
+                    "interval": records.plain([row["low"], row["high"]]),
+                    "speedup_interval": records.plain([row["speedup_low"], row["speedup_high"]]),
+                    "rank_distribution": records.plain(self.ranks[place].tolist()),
+                    "above": records.plain(
+                        dict(zip(self.submissions, self.above[place].tolist(), strict=True))
+                    ),
                 }
-                for row in self.scores.to_dict("records")
+                for place, row in enumerate(self.scores.to_dict("records"))
             ],
-            "times": [
-                {
-                    "submission": row["submission"],
-                    "workload": row["workload"],
-                    "time": _or_none(row["time"]),
-                    "ratio": _or_none(row["ratio"]),
-                    "reached": bool(row["reached"]),
-                }
-                for row in self.times.to_dict("records")
+            "times": [records.plain(row) for row in self.times.to_dict("records")],
+            "sensitivity": [vars(change) for change in self.changes],
+            "tuning": [
+                records.plain(row)
+                for row in views.tuning(self.logs.trials, self.chosen).to_dict("records")
             ],
+            "shares": [records.plain(row) for row in views.shares(self.logs).to_dict("records")],
             "problems": [vars(problem) for problem in self.problems],
             "notes": self.notes,
         }
 
 
-def _or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def score(
-    folders: Sequence[Path],
-    rules: Rules,
-    axis: str = "seconds",
-    reference: str | None = None,
-    ruleset: Ruleset = Ruleset.EXTERNAL,
-) -> Leaderboard:
+def score(folders: Sequence[Path], rules: Rules, options: Options | None = None) -> Leaderboard:
     """Scores all submissions below `folders`.
 
     Args:
         folders: Results folders or log trees.
         rules: The rules.
-        axis: What time is measured in.
-        reference: Submission that speedups are over; the rules' own, or the first, if None.
-        ruleset: Of logs that do not say (MLCommons').
+        options: What is asked; the defaults if None.
 
     Raises:
-        UserError: If there is nothing to score, seconds of unlike machines would be compared,
-            or `reference` is not among the submissions.
+        UserError: If there is nothing to score, the held-out workloads are not those of the logs,
+            seconds of unlike machines would be compared, `reference` is not among the submissions,
+            or, with `strict`, anything is wrong with the logs.
     """
-    logs = read(folders, rules, axis, ruleset)
-    _some_base(logs, rules)
-    if axis == "seconds":
-        _one_machine(logs)
+    options = options or Options()
+    logs = read(folders, rules, options.axis, options.ruleset, options.cache)
+    logs.problems.extend(gaps(logs.trials, rules))
+    _held_out_there(logs, rules)
+    if options.strict and logs.problems:
+        raise UserError.of_many(
+            f"The logs have {len(logs.problems)} problems, and --strict allows none:",
+            [f"{p.path}: {p.problem}" for p in logs.problems],
+        )
+    if options.axis == "seconds":
+        one_machine(logs.trials)
+    _on_the_axis(logs, options.axis)
     submissions = sorted(logs.trials["submission"].unique())
-    reference = _reference(reference, rules, submissions)
-    columns, held_out = _columns(rules)
-    studies = times.study_times(logs.trials)
-    table = times.workload_times(studies).reindex(index=submissions, columns=columns)
-
-    def score_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        ratio = profiles.ratios(values, len(rules.base_workloads), held_out, rules.tau_max)
-        return ratio, profiles.scores(ratio, rules.tau_max)
-
-    ratio, scored = score_of(table.to_numpy())
-    by_study = times.study_array(studies, submissions, columns)
-    low, high = bootstrap.interval(score_of(bootstrap.resample(by_study, RESAMPLES, SEED))[1])
-    base_times = table[list(rules.base_workloads)].fillna(np.inf)
-    speedup = profiles.speedups(
-        base_times.to_numpy(),
-        submissions.index(reference),
-        _unreached(logs, rules, submissions, axis),
+    reference = _reference(options.reference, rules, submissions)
+    suite = profiles.suite_of(rules)
+    chosen = times.chosen_trials(logs.trials, rules.scoring.choice)
+    by_study = times.study_array(chosen, submissions, suite.columns, "time")
+    table = times.medians(by_study)
+    unreached = _unreached(logs, rules, submissions, options.axis)
+    samples = bootstrap.samples(
+        by_study,
+        suite,
+        rules.scoring,
+        reference=submissions.index(reference),
+        unreached=unreached,
+        resamples=options.resamples,
+        seed=SEED,
     )
+    counts = (~np.isnan(by_study)).sum(axis=-1)
+    fewest = np.where(counts > 0, counts, counts.max()).min(axis=1)
+    ratio, scored = profiles.score(table, suite, rules.scoring)
+    bases = np.where(np.isnan(table), np.inf, table)[:, : suite.bases]
     scores = pd.DataFrame(
         {
             "submission": submissions,
             "score": scored,
-            "low": low,
-            "high": high,
-            "workloads_reached": np.isfinite(base_times.to_numpy()).sum(axis=1),
-            "speedup": speedup,
+            "workloads_reached": np.isfinite(bases).sum(axis=1),
+            "speedup": profiles.speedups(bases, submissions.index(reference), unreached),
         }
-    )
-    scores["rank"] = scores["score"].rank(method="min", ascending=False).astype(int)
-    scores = scores.sort_values(["rank", "submission"], ignore_index=True)
+    ).merge(views.resting_on(chosen), left_on="submission", right_index=True)
+    order = np.lexsort((submissions, -scored))
     return Leaderboard(
         rules=rules,
-        axis=axis,
+        axis=options.axis,
         reference=reference,
-        scores=scores,
-        times=_long(base_times, ratio),
-        trials=logs.trials,
-        problems=logs.problems,
-        notes=_notes(by_study),
-        has_intervals=bool(((~np.isnan(by_study)).sum(axis=-1) > 1).any()),
+        times=_long(bases, ratio, _test(logs, submissions, suite), submissions, suite),
+        changes=sensitivity.changes(
+            logs, table, submissions, suite, rules=rules, axis=options.axis
+        ),
+        chosen=chosen,
+        logs=logs,
+        notes=_notes(submissions, fewest, _partly(by_study, suite), scores),
+        **_sure(scores.iloc[order].reset_index(drop=True), samples, order, fewest[order] > 1),
     )
+
+
+def _sure(
+    scores: pd.DataFrame, samples: bootstrap.Samples, order: Any, known: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """What the resamples add: intervals, orders and shared ranks, all in order of the scores.
+
+    Args:
+        scores: In that order.
+        samples: Not yet.
+        order: Rows of the samples in that order.
+        known: Shape (S,): whether a submission has a second study to differ from.
+    """
+    samples = bootstrap.Samples(
+        samples.ratios[:, order], samples.scores[:, order], samples.speedups[:, order]
+    )
+    above = bootstrap.order_probability(samples.scores)
+    above[~(known[:, None] & known)] = np.nan
+    for names, drawn in (
+        (["low", "high"], samples.scores),
+        (["speedup_low", "speedup_high"], samples.speedups),
+    ):
+        scores[names] = np.where(known, bootstrap.interval(drawn), np.nan).T
+    scores["above_next"] = [*np.diagonal(above, 1), np.nan]
+    scores["rank"] = bootstrap.shared_ranks(scores["score"].to_numpy(), above)
+    ranks = bootstrap.rank_distribution(samples.scores)
+    return {
+        "scores": scores,
+        "samples": samples,
+        "above": above,
+        "ranks": ranks if known.any() else np.full_like(ranks, np.nan),
+    }
 
 
 def _reference(asked: str | None, rules: Rules, submissions: list[str]) -> str:
@@ -167,21 +243,11 @@ def _reference(asked: str | None, rules: Rules, submissions: list[str]) -> str:
     return asked
 
 
-def _columns(rules: Rules) -> tuple[list[str], list[int | None]]:
-    """Base workloads, then held-out ones; and for each base the column of its held-out variant."""
-    columns = [*rules.base_workloads, *rules.held_out]
-    held_out: list[int | None] = []
-    for base in rules.base_workloads:
-        longest = [
-            name
-            for name in rules.held_out
-            if max(filter(name.startswith, rules.base_workloads), key=len, default="") == base
-        ]
-        held_out.append(columns.index(longest[0]) if longest else None)
-    return columns, held_out
+def _test(logs: Logs, submissions: list[str], suite: Suite) -> Floats:
+    return views.test_times(logs.trials, submissions, list(suite.columns[: suite.bases]))
 
 
-def _unreached(logs: Logs, rules: Rules, submissions: list[str], axis: str) -> np.ndarray:
+def _unreached(logs: Logs, rules: Rules, submissions: list[str], axis: str) -> Floats:
     """What a time that was never reached counts as in a speed-up: the budget, in seconds."""
     values = np.full((len(submissions), len(rules.base_workloads)), np.nan)
     if axis != "seconds":
@@ -193,20 +259,46 @@ def _unreached(logs: Logs, rules: Rules, submissions: list[str], axis: str) -> n
     return values
 
 
-def _some_base(logs: Logs, rules: Rules) -> None:
-    if not set(logs.trials["workload"]) & set(rules.base_workloads):
+def _on_the_axis(logs: Logs, axis: str) -> None:
+    """Refuses an axis that no evaluation has."""
+    if not np.isfinite(logs.evaluations[axis]).any() and len(logs.evaluations):
         raise UserError(
-            f"No trial is on a base workload of the rules {rules.name!r} "
-            f"({', '.join(rules.base_workloads)}); variants alone are not scored."
+            f"The logs do not have the column {AXES[axis]!r}, so time cannot be measured in {axis}."
         )
 
 
-def _one_machine(logs: Logs) -> None:
-    machines = logs.trials.groupby("machine")["submission"].unique()
+def _held_out_there(logs: Logs, rules: Rules) -> None:
+    """A held-out list that is not that of the logs would void every base, and quietly."""
+    suite, there = profiles.suite_of(rules), set(logs.trials["workload"])
+    lacking = [
+        suite.columns[column]
+        for base, columns in enumerate(suite.held_out)
+        for column in columns
+        if suite.columns[base] in there and suite.columns[column] not in there
+    ]
+    if lacking:
+        left_out = {p.path for p in logs.problems if "trials)" in p.problem}
+        variants = sorted({path.rpartition(" on ")[2] for path in left_out})
+        raise UserError(
+            f"The rules {rules.name!r} hold out {', '.join(lacking)}, and nobody has a trial "
+            f"on that; the logs' variants are: {', '.join(variants) or 'none'}. Score with rules "
+            'whose "held_out" is the list that was drawn (a file of your own may say '
+            f'{{"extends": "{rules.name}", "held_out": [...]}}), or with rules that have none.'
+        )
+
+
+def one_machine(trials: pd.DataFrame) -> None:
+    """Refuses to compare the seconds of unlike machines; those without a result do not matter.
+
+    Raises:
+        UserError: That names the machines.
+    """
+    timed = trials[trials["reached"] & trials["machine"].notna()]
+    machines = timed.groupby("machine")["submission"].unique()
     if len(machines) > 1:
         found = [
-            f"{machine or 'not recorded'}: {', '.join(sorted(names))}"
-            for machine, names in machines.items()
+            f"{name or 'not recorded'}: {', '.join(sorted(names))}"
+            for name, names in machines.items()
         ]
         raise UserError.of_many(
             "Seconds of unlike machines cannot be ranked together. Use --time steps, examples or "
@@ -216,25 +308,56 @@ def _one_machine(logs: Logs) -> None:
         )
 
 
-def _long(base_times: pd.DataFrame, ratio: np.ndarray) -> pd.DataFrame:
+def _long(
+    bases: Floats, ratio: Floats, test: Floats, submissions: list[str], suite: Suite
+) -> pd.DataFrame:
     """Times and ratios, one row a submission and workload."""
-    long = base_times.reset_index().melt(id_vars="submission", value_name="time")
-    long = long.rename(columns={"variable": "workload"})
-    long["ratio"] = ratio.T.ravel()
-    long["reached"] = np.isfinite(long["ratio"])
-    return long[["submission", "workload", "time", "ratio", "reached"]]
-
-
-def _notes(by_study: np.ndarray) -> list[str]:
-    counts = (~np.isnan(by_study)).sum(axis=-1)
-    fewest = int(counts[counts > 0].min())
-    if fewest >= ENOUGH_STUDIES:
-        return []
-    if fewest == 1:
-        return [f"Of one study nobody can say how sure it is; {ENOUGH_STUDIES} are the least."]
-    note = (
-        f"With {fewest} studies the interval shows only how far these runs differ among "
-        "themselves; "
-        f"it takes at least {ENOUGH_STUDIES} to say how sure a score is."
+    workloads = suite.columns[: suite.bases]
+    return pd.DataFrame(
+        {
+            "submission": np.repeat(submissions, len(workloads)),
+            "workload": np.tile(workloads, len(submissions)),
+            "time": bases.ravel(),
+            "ratio": ratio.ravel(),
+            "reached": np.isfinite(bases).ravel(),
+            "test_time": np.where(np.isnan(test), np.inf, test).ravel(),
+        }
     )
-    return [note]
+
+
+def _partly(by_study: Floats, suite: Suite) -> int:
+    """On how many base workloads a submission reached the target in some studies, not in all."""
+    bases = by_study[:, : suite.bases]
+    return int((np.isfinite(bases).any(axis=-1) & np.isinf(bases).any(axis=-1)).sum())
+
+
+def _notes(
+    submissions: list[str], fewest: NDArray[np.int64], partly: int, scores: pd.DataFrame
+) -> list[str]:
+    notes = []
+    if single := [name for name, few in zip(submissions, fewest, strict=True) if few == 1]:
+        notes.append(
+            f"Of one study nobody can say how sure it is: {', '.join(single)}. Ranks are then the "
+            f"order of the scores; {ENOUGH_STUDIES} studies are the least for an interval."
+        )
+    if len(several := fewest[fewest > 1]) and several.min() < ENOUGH_STUDIES:
+        notes.append(
+            f"With {several.min()} studies an interval shows how far these runs differ, and is too "
+            f"short: it takes about {ENOUGH_STUDIES} to hold the truth as often as it says."
+        )
+    if partly and len(several):
+        notes.append(
+            f"In {partly} cases a target was reached in some studies and not in others: there "
+            "intervals are too short, and orders less certain than they seem, with few studies."
+        )
+    slowed = scores[scores["slowed"] > 0]
+    if len(slowed):
+        parts = [f"{r.submission} {r.slowed} of {r.studies}" for r in slowed.itertuples()]
+        notes.append(
+            "Studies whose time rests on a trial during which the machine was slowed down by "
+            f"{machine.SLOWED - 1:.0%} or more: {', '.join(parts)}."
+        )
+    if scores["mismatched"].any():
+        names = ", ".join(scores.loc[scores["mismatched"] > 0, "submission"])
+        notes.append(f"Verification found results that do not repeat: {names}.")
+    return notes

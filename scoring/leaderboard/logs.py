@@ -1,53 +1,32 @@
 """Log trees to one row a trial. Whatever is wrong with a log becomes a row among the problems.
 
-Reads our results folders and MLCommons' trees alike, at any depth below the folders given:
-`<submission>/study_<n>/<workload>_<framework>/trial_<k>/eval_measurements.csv`.
+Reads our results folders and MLCommons' trees alike.
 """
 
-import csv
 import math
-import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from algoperf import records
+from algoperf import machine, records
 from algoperf.errors import UserError
-from algoperf.records import MANIFEST, MEASUREMENTS
+from algoperf.records import MANIFEST
 from algoperf.rulesets import Rules, Ruleset, Tuning, WorkloadRules
-from algoperf.spec import Status
+from algoperf.spec import Status, Target
+from scoring.leaderboard.cache import Cache, open_cache
+from scoring.leaderboard.find import Place, Problem, find_trials
+from scoring.leaderboard.measurements import AXES, FIELDS
 
-AXES = {
-    "seconds": "accumulated_submission_time",
-    "steps": "global_step",
-    "examples": "examples",
-    "flops": "flops",
-}
-"""What time can be measured in, and the column that holds it."""
+Manifest = Mapping[str, Any]
 
-_PLACE = re.compile(
-    r"(?P<submission>[^/]+)/study_(?P<study>\d+)/(?P<workload>[^/]+)_(?P<framework>jax|pytorch)"
-    r"/trial_(?P<trial>\d+)$"
-)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong with the logs.
-
-    Attributes:
-        path: Where.
-        problem: What.
-        action: What was done about it.
-    """
-
-    path: str
-    problem: str
-    action: str
+Report = Callable[[str, str, str], None]
+"""(where, what is wrong, what was done about it)."""
 
 
 @dataclass(frozen=True)
@@ -56,47 +35,26 @@ class Logs:
 
     Attributes:
         trials: One row a trial: `submission`, `study`, `workload`, `framework`, `trial`, `path`,
-            `ruleset`, `status` (how it ended, "" if not recorded), `machine`, `reached`, and
-            `time`: when the validation target was first met, on the chosen axis, inf if never.
+            `ruleset`, `status` (how it ended, "" if not recorded), `machine` ("" if not recorded,
+            None if the manifest cannot be read), `slowdown` (how much slower than its best the
+            machine was, NaN if not measured), `verified` ("match",
+            "mismatch" or ""), `reached`, `time` (when the validation target was first met, on the
+            chosen axis, inf if never), `evaluation` (which one that was, from 0; -1 if never) and
+            `test_time` (the same as `time` for the test target).
+        evaluations: One row an evaluation: `row` (of the trial in `trials`) and `FIELDS`.
         problems: What was found wrong on the way.
     """
 
     trials: pd.DataFrame
+    evaluations: pd.DataFrame
     problems: list[Problem]
-
-
-def find_trials(folders: Sequence[Path]) -> dict[Path, re.Match[str]]:
-    """Every folder that is a trial by its place in the tree, sorted.
-
-    Raises:
-        UserError: If a folder does not exist, or there is no trial below any.
-    """
-    found: dict[Path, re.Match[str]] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"There is no results folder {str(folder)!r}.")
-        for place, names, _ in os.walk(folder.resolve(), onerror=_unreadable):
-            names[:] = [name for name in names if not name.startswith(".")]
-            if match := _PLACE.search(Path(place).as_posix()):
-                found[Path(place)] = match
-                names.clear()
-    if not found:
-        places = ", ".join(str(folder) for folder in folders)
-        raise UserError(
-            f"There is no trial in {places}. A trial lies at "
-            "<submission>/study_<n>/<workload>_<jax or pytorch>/trial_<k>/. "
-            "'algoperf run SUBMISSION' makes some."
-        )
-    return dict(sorted(found.items()))
-
-
-def _unreadable(error: OSError) -> None:
-    raise UserError(f"Cannot read {error.filename}: {error.strerror}.")
 
 
 def rules_named_in(folders: Sequence[Path]) -> set[str]:
     """Names of the rules under which the trials were run, as far as they are recorded."""
-    return {m["rules"] for trial in find_trials(folders) if (m := records.read_manifest(trial))}
+    places, _ = find_trials(folders)
+    manifests = (records.read_manifest(Path(place.path)) for place in places)
+    return {manifest["rules"] for manifest in manifests if manifest}
 
 
 def read(
@@ -104,6 +62,7 @@ def read(
     rules: Rules,
     axis: str = "seconds",
     ruleset: Ruleset = Ruleset.EXTERNAL,
+    cache: Path | None = None,
 ) -> Logs:
     """All trials below `folders`, under `rules`.
 
@@ -112,195 +71,259 @@ def read(
         rules: Targets, budgets, and how many studies and trials there should be.
         axis: What time is measured in: a key of `AXES`.
         ruleset: Of logs that do not say (MLCommons').
+        cache: File in which parsed logs are kept; None to keep none.
     """
-    problems: list[Problem] = []
-    rows = []
-    found = find_trials(folders)
-    manifests = {path: records.read_manifest(path) for path in found}
+    places, problems = find_trials(folders)
+    manifests = {place: records.read_manifest(Path(place.path)) for place in places}
+    places = _scored(places, rules, problems)
     rulesets = {
-        path: ruleset if manifest is None else Ruleset(manifest["ruleset"])
-        for path, manifest in manifests.items()
+        place: ruleset if (manifest := manifests[place]) is None else Ruleset(manifest["ruleset"])
+        for place in places
     }
-    for path, match in _granted(found, rules, rulesets, problems).items():
-        workload = match["workload"]
-        if workload not in rules.workloads:
-            problems.append(
-                Problem(str(path), f"the rules have no workload {workload!r}", "left out")
-            )
-            continue
-        rows.append(
-            _trial(
-                path,
-                match,
-                rules.fixed(workload, rulesets[path]),
-                manifests[path],
-                column=AXES[axis],
-                ruleset=rulesets[path],
-                problems=problems,
-            )
+    places = _granted(places, rules, rulesets, problems)
+    best = _best_calibrations(manifests.values())
+    kept = open_cache(cache)
+    rows, arrays = [], []
+    for place in places:
+        fixed = rules.fixed(place.workload, rulesets[place])
+        row, evaluations = _trial(
+            place, manifests[place], fixed, rules, column=axis, cache=kept, problems=problems
         )
-    trials = pd.DataFrame(rows, columns=_COLUMNS)
-    if trials.empty:
-        raise UserError(f"No trial is on a workload of the rules {rules.name!r}.")
-    problems += _gaps(trials, rules)
-    return Logs(trials, problems)
+        row["ruleset"] = rulesets[place]
+        row["slowdown"] = _slowdown(manifests[place], best)
+        rows.append(row)
+        arrays.append(evaluations)
+    kept.save()
+    return Logs(pd.DataFrame(rows), _long(arrays), problems)
 
 
-_COLUMNS = [
-    "submission", "study", "workload", "framework", "trial", "path", "ruleset", "status", "machine",
-    "reached", "time",
-]  # fmt: skip
+def _scored(places: Sequence[Place], rules: Rules, problems: list[Problem]) -> list[Place]:
+    """Trials on workloads that are scored; others are problems, one a submission and workload."""
+    scored = {*rules.base_workloads, *rules.held_out}
+    others = Counter((p.submission, p.workload) for p in places if p.workload not in scored)
+    for (submission, workload), count in others.items():
+        known = workload in rules.workloads
+        what = "do not score this variant" if known else f"have no workload {workload!r}"
+        told = f"the rules {rules.name!r} {what} ({count} trials)"
+        problems.append(Problem(f"{submission} on {workload}", told, "left out"))
+    kept = [place for place in places if place.workload in scored]
+    if not {place.workload for place in kept} & set(rules.base_workloads):
+        raise UserError(
+            f"No trial is on a base workload of the rules {rules.name!r} "
+            f"({', '.join(rules.base_workloads)}); the logs are of "
+            f"{', '.join(sorted({place.workload for place in places}))}."
+        )
+    return kept
 
 
 def _granted(
-    found: Mapping[Path, re.Match[str]],
+    places: Sequence[Place],
     rules: Rules,
-    rulesets: Mapping[Path, Ruleset],
+    rulesets: Mapping[Place, Ruleset],
     problems: list[Problem],
-) -> dict[Path, re.Match[str]]:
+) -> list[Place]:
     """The trials that the rules grant: a submission that runs more does not get to choose."""
-    studies: dict[str, set[int]] = {}
-    for match in found.values():
-        studies.setdefault(match["submission"], set()).add(int(match["study"]))
-    kept: dict[Path, re.Match[str]] = {}
-    seen: dict[tuple[str, ...], set[int]] = {}
-    for path, match in sorted(found.items(), key=lambda item: (int(item[1]["trial"]), item[0])):
-        granted = rules.tuning[rulesets[path]]
-        study, trial = int(match["study"]), int(match["trial"])
-        trials = seen.setdefault(match.group("submission", "study", "workload", "framework"), set())
+    studies: dict[str, set[int]] = defaultdict(set)
+    frameworks: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for place in places:
+        studies[place.submission].add(place.study)
+        frameworks[place.submission, place.workload][place.framework] += 1
+    kept: list[Place] = []
+    seen: dict[tuple[str, int, str], set[int]] = defaultdict(set)
+    for place in sorted(places, key=lambda place: (place.trial, place)):
+        granted = rules.tuning[rulesets[place]]
+        trials = seen[place.submission, place.study, place.workload]
+        found = frameworks[place.submission, place.workload]
+        framework = max(sorted(found), key=found.__getitem__)
         problem = ""
-        if trial in trials:
+        if place.framework != framework:
+            problem = f"is of another framework than most of the workload's trials ({framework})"
+        elif place.trial in trials:
             problem = "is there twice"
-        elif sorted(studies[match["submission"]]).index(study) >= granted.studies:
+        elif sorted(studies[place.submission]).index(place.study) >= granted.studies:
             problem = f"is beyond the {granted.studies} studies that the rules grant"
         elif len(trials) >= granted.trials:
             problem = f"is beyond the {granted.trials} trials a study that the rules grant"
         if problem:
-            problems.append(Problem(str(path), problem, "left out"))
+            problems.append(Problem(place.path, problem, "left out"))
             continue
-        trials.add(trial)
-        kept[path] = match
-    return dict(sorted(kept.items()))
+        trials.add(place.trial)
+        kept.append(place)
+    return sorted(kept)
 
 
 def _trial(
-    path: Path,
-    match: re.Match[str],
+    place: Place,
+    manifest: Manifest | None,
     fixed: WorkloadRules,
-    manifest: Mapping[str, Any] | None,
+    rules: Rules,
     *,
     column: str,
-    ruleset: Ruleset,
+    cache: Cache,
     problems: list[Problem],
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """A row of `Logs.trials`, and the trial's evaluations."""
+    path = Path(place.path)
+
+    def problem(where: str, what: str, action: str) -> None:
+        problems.append(Problem(where, what, action))
+
     if manifest is None and (path / MANIFEST).exists():
-        problems.append(Problem(str(path / MANIFEST), "is not a readable manifest", "done without"))
+        action = "done without, and took its machine to be that of the others"
+        problem(str(path / MANIFEST), "is not a readable manifest", action)
     if manifest is not None and not records.same_fixed(manifest, fixed):
         what = "was run with other targets or another budget"
-        problems.append(Problem(str(path), what, "scored by those of the rules given"))
+        problem(place.path, what, "scored by those of the rules given")
     status = "" if manifest is None else manifest["ending"]["status"]
     if manifest is not None and status == Status.FAILED:
         what = f"failed: {manifest['ending'].get('reason', '')}"
-        problems.append(Problem(str(path), what, "counted as not reached"))
-    time = _time_to_target(path, fixed, column, status, problems)
+        problem(place.path, what, "took the evaluations before that")
+    evaluations = _evaluations(place, fixed.validation.metric, status, cache, problem)
+    hit, time = _first(
+        evaluations, fixed, rules, column=column, where=place.measurements, problem=problem
+    )
     return {
-        "submission": match["submission"],
-        "study": int(match["study"]),
-        "workload": match["workload"],
-        "framework": match["framework"],
-        "trial": int(match["trial"]),
-        "path": str(path),
-        "ruleset": ruleset,
+        "submission": place.submission,
+        "study": place.study,
+        "workload": place.workload,
+        "framework": place.framework,
+        "trial": place.trial,
+        "path": path,  # no text: its name may be in no encoding
         "status": status,
-        "machine": "" if manifest is None else manifest.get("machine_id", ""),
-        "reached": math.isfinite(time),
+        "machine": _machine(path, manifest),
+        "verified": records.read_verdict(path) if manifest else "",
+        "reached": hit >= 0,
+        "evaluation": hit,
         "time": time,
-    }
+        "test_time": _test_time(evaluations, fixed, rules, column),
+    }, evaluations
 
 
-def _time_to_target(
-    path: Path, fixed: WorkloadRules, column: str, status: str, problems: list[Problem]
+def _evaluations(
+    place: Place, metric: str, status: str, cache: Cache, problem: Report
+) -> NDArray[np.float64]:
+    # A trial that ended before its first evaluation has no measurements.
+    by_right = status in (Status.FAILED, Status.BUDGET_EXHAUSTED)
+    try:
+        raw = Path(place.measurements).read_bytes()
+    except FileNotFoundError:
+        if not by_right:
+            problem(place.measurements, "is missing", "counted as not reached")
+        return np.empty((0, len(FIELDS)))
+    except OSError as error:
+        problem(place.measurements, f"cannot be read: {error.strerror}", "counted as not reached")
+        return np.empty((0, len(FIELDS)))
+    if not raw and by_right:
+        return np.empty((0, len(FIELDS)))
+    array, faults = cache.parse(raw, metric)
+    for what, action in faults:
+        problem(place.measurements, what, action)
+    return array
+
+
+def _first(
+    evaluations: NDArray[np.float64],
+    fixed: WorkloadRules,
+    rules: Rules,
+    *,
+    column: str,
+    where: str,
+    problem: Report,
+) -> tuple[int, float]:
+    """Which evaluation first meets the validation target, and when; (-1, inf) if none does."""
+    met = _met(evaluations[:, FIELDS.index("validation")], fixed.validation)
+    in_time = evaluations[:, FIELDS.index("seconds")] <= fixed.budget_s
+    times = evaluations[:, FIELDS.index(column)]
+    counts = met & (in_time | (not rules.scoring.budget_checked))
+    known = counts & np.isfinite(times)
+    if rules.scoring.budget_checked and (late := int((~in_time).sum())):
+        what = f"{late} evaluations lie past the budget of {fixed.budget_s:g} s"
+        problem(where, what, "not counted")
+    if known.any():
+        hit = int(known.argmax())
+        if not in_time[hit]:
+            what = f"the target is met past the budget of {fixed.budget_s:g} s"
+            problem(where, what, "counted, as the published scores do")
+        return hit, float(times[hit])
+    if counts.any():
+        what = f"the target is met, but {AXES[column]} is not known"
+        problem(where, what, "counted as not reached")
+    return -1, math.inf
+
+
+def _met(values: NDArray[np.float64], target: Target) -> NDArray[np.bool_]:
+    beyond = values >= target.value if target.higher_is_better else values <= target.value
+    return beyond & np.isfinite(values)
+
+
+def _machine(path: Path, manifest: Manifest | None) -> str | None:
+    if manifest is None:
+        return None if (path / MANIFEST).exists() else ""
+    return manifest.get("machine_id") or ""
+
+
+def _test_time(
+    evaluations: NDArray[np.float64], fixed: WorkloadRules, rules: Rules, column: str
 ) -> float:
-    """Where on the axis the trial first meets the validation target; inf if it never does."""
-    metric = f"validation/{fixed.validation.metric}"
-    file = path / MEASUREMENTS
-    if not file.exists() or file.stat().st_size == 0:
-        # A trial that ended before its first evaluation has no measurements by right.
-        if status not in (Status.FAILED, Status.BUDGET_EXHAUSTED):
-            problems.append(Problem(str(file), "is missing or empty", "counted as not reached"))
-        return math.inf
-    late = met = 0
-    for row in _rows(file, (metric, AXES["seconds"], column), problems):
-        if not fixed.validation.met(row[metric]):
-            continue
-        if not row[AXES["seconds"]] <= fixed.budget_s:
-            late += 1
-        elif math.isfinite(row[column]):
-            return row[column]
-        else:
-            met += 1
-    if met:
-        what = f"the target is met, but {column} is not known"
-        problems.append(Problem(str(file), what, "counted as not reached"))
-    elif late:
-        what = f"the target is met only past the budget of {fixed.budget_s:g} s"
-        problems.append(Problem(str(file), what, "counted as not reached"))
-    return math.inf
+    """When the test target is first met; inf if it never is."""
+    met = _met(evaluations[:, FIELDS.index("test")], fixed.test)
+    if rules.scoring.budget_checked:
+        met &= evaluations[:, FIELDS.index("seconds")] <= fixed.budget_s
+    times = evaluations[:, FIELDS.index(column)][met]
+    return float(times[0]) if len(times) and math.isfinite(times[0]) else math.inf
 
 
-def _rows(
-    file: Path, columns: tuple[str, ...], problems: list[Problem]
-) -> Iterator[Mapping[str, float]]:
-    """The evaluations of a trial as numbers; rows that are not are reported and left out."""
-    with file.open(newline="", errors="replace") as lines:
-        reader = csv.reader(lines)
-        header = next(reader, [])
-        if absent := sorted({name for name in columns if name not in header}):
-            what = f"has no column {', '.join(absent)}"
-            problems.append(Problem(str(file), what, "counted as not reached"))
-            return
-        places = {name: header.index(name) for name in columns}
-        for number, cells in enumerate(reader, 2):
-            if not cells:
-                continue  # a blank line
-            try:
-                row = {name: float(cells[place]) for name, place in places.items()}
-            except (ValueError, IndexError):
-                what = f"line {number} is not an evaluation"
-                problems.append(Problem(str(file), what, "left the line out"))
-                continue
-            if len(cells) != len(header):
-                what = f"line {number} has {len(cells)} of {len(header)} cells"
-                problems.append(Problem(str(file), what, "left the line out"))
-                continue
-            yield row
+def _best_calibrations(manifests: Iterable[Manifest | None]) -> dict[str, dict[str, float]]:
+    """By machine, the least time of each calibration that any of its trials saw."""
+    best: dict[str, dict[str, float]] = {}
+    for manifest in filter(None, manifests):
+        own = best.setdefault(manifest.get("machine_id") or "", {})
+        for measured in (manifest.get("calibration") or {}).values():
+            for name, seconds in measured.items():
+                own[name] = min(seconds, own.get(name, math.inf))
+    return best
 
 
-def _gaps(trials: pd.DataFrame, rules: Rules) -> list[Problem]:
+def _slowdown(manifest: Manifest | None, best: Mapping[str, Mapping[str, float]]) -> float:
+    if manifest is None or not manifest.get("calibration"):
+        return math.nan
+    return machine.slowdown(manifest["calibration"], best[manifest.get("machine_id") or ""])
+
+
+def _long(arrays: Sequence[NDArray[np.float64]]) -> pd.DataFrame:
+    frame = pd.DataFrame(np.concatenate(arrays), columns=list(FIELDS))
+    frame.insert(0, "row", np.repeat(np.arange(len(arrays)), [len(array) for array in arrays]))
+    return frame
+
+
+def gaps(trials: pd.DataFrame, rules: Rules) -> list[Problem]:
     """What the rules ask for and the logs do not hold: one problem for all workloads alike."""
+    there: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
+    rulesets: dict[str, list[Ruleset]] = defaultdict(list)
+    for row in trials.to_dict("records"):
+        there[row["submission"], row["workload"]][row["study"]] += 1
+        rulesets[row["submission"]].append(row["ruleset"])
     found: dict[tuple[str, str, str], list[str]] = {}
-    for submission, own in trials.groupby("submission"):
-        granted = rules.tuning[Ruleset(own["ruleset"].iloc[0])]
+    for submission, of_trials in rulesets.items():
+        if len(set(of_trials)) > 1:
+            action = "gave each trial the budget of its own"
+            found[submission, "trials of both rulesets", action] = ["all workloads"]
         for workload in (*rules.base_workloads, *rules.held_out):
-            there = own[own["workload"] == workload]
-            for what, action in _gaps_of(there, granted):
-                found.setdefault((str(submission), what, action), []).append(workload)
+            for what, action in _gaps_of(there[submission, workload], rules.tuning[of_trials[0]]):
+                found.setdefault((submission, what, action), []).append(workload)
     return [
         Problem(f"{submission} on {', '.join(workloads)}", what, action)
         for (submission, what, action), workloads in found.items()
     ]
 
 
-def _gaps_of(there: pd.DataFrame, granted: Tuning) -> Iterator[tuple[str, str]]:
-    """(what is missing, what was done) of one submission on one workload."""
-    if there.empty:
+def _gaps_of(trials: Counter[int], granted: Tuning) -> Iterator[tuple[str, str]]:
+    """(what is missing, what was done) of one submission on one workload: trials by study."""
+    if not trials:
         yield "there is no trial", "counted as not reached"
         return
-    studies = there.groupby("study")["trial"].nunique()
-    if len(studies) < granted.studies:
-        yield f"{len(studies)} of {granted.studies} studies", "took the median over those there are"
-    if (studies < granted.trials).any():
-        what = f"a study has {int(studies.min())} of {granted.trials} trials"
+    if len(trials) < granted.studies:
+        yield f"{len(trials)} of {granted.studies} studies", "took the median over those there are"
+    if (fewest := min(trials.values())) < granted.trials:
+        what = f"a study has {fewest} of {granted.trials} trials"
         yield what, "took the fastest of those there are"
-    if len(set(there["framework"])) > 1:
-        yield "logs of two frameworks", "took both as one"

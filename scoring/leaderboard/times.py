@@ -4,49 +4,72 @@ Dahl et al. 2023, arXiv:2306.07179, and AlgoPerf's rules: a study's time is that
 trial, a submission's time on a workload is the median over its studies.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
+from algoperf.rulesets import Choice
+
+Floats = NDArray[np.float64]
+
+STUDY = ["submission", "workload", "study"]
 
 
-def study_times(trials: pd.DataFrame) -> pd.DataFrame:
-    """The time of each study: that of its fastest trial, inf if none reached the target.
+def chosen_trials(trials: pd.DataFrame, choice: Choice = Choice.FASTEST) -> pd.DataFrame:
+    """The trial that each study's time is that of.
 
     Args:
         trials: `Logs.trials`.
+        choice: The fastest by time, as the rules say, or the one that needed the fewest
+            evaluations, as MLCommons' scorer takes. Of equals the one with the lowest number;
+            so too where none reached the target.
 
     Returns:
-        Columns `submission`, `workload`, `study`, `time`.
+        One row a study, with the columns of `trials`, and the index of `trials`.
     """
-    keys = ["submission", "workload", "study"]
-    return trials.groupby(keys)["time"].min().reset_index()
+    order = trials.assign(evaluation=trials["evaluation"].where(trials["reached"], np.inf))
+    first = "time" if choice is Choice.FASTEST else "evaluation"
+    order = order.sort_values([*STUDY, first, "trial"], kind="stable")
+    return trials.loc[order.drop_duplicates(STUDY).index]
 
 
-def workload_times(studies: pd.DataFrame) -> pd.DataFrame:
-    """The median over studies, submissions as rows and workloads as columns; NaN if none ran.
-
-    The median of an even number of studies is the mean of the middle two: if one of those is
-    inf, so is the median.
-    """
-    table = studies.pivot_table(
-        index="submission", columns="workload", values="time", aggfunc=_median, sort=True
-    )
-    return table.rename_axis(index="submission", columns="workload")
-
-
-def _median(times: pd.Series) -> float:
-    return float(np.median(times.to_numpy()))
-
-
-def study_array(studies: pd.DataFrame, submissions: list[str], workloads: list[str]) -> np.ndarray:
-    """The same as an array, for resampling.
+def study_array(
+    studies: pd.DataFrame, submissions: Sequence[str], workloads: Sequence[str], column: str
+) -> Floats:
+    """A column of the chosen trials as an array, for medians and for resampling.
 
     Returns:
-        Shape (submissions, workloads, studies), padded with NaN where a study is missing.
+        Shape (submissions, workloads, studies), padded with NaN where a study is missing. Studies
+        stand in the order of their numbers: the same place is the same study for every submission
+        that has all of them.
     """
-    most = int(studies.groupby(["submission", "workload"]).size().max())
-    array = np.full((len(submissions), len(workloads), most), np.nan)
-    for (submission, workload), own in studies.groupby(["submission", "workload"]):
-        if submission in submissions and workload in workloads:
-            place = submissions.index(str(submission)), workloads.index(str(workload))
-            array[place][: len(own)] = own["time"].to_numpy()
+    known = studies[
+        studies["submission"].isin(submissions) & studies["workload"].isin(workloads)
+    ].sort_values(STUDY)
+    place = known.groupby(["submission", "workload"]).cumcount()
+    array = np.full((len(submissions), len(workloads), int(place.max()) + 1), np.nan)
+    rows = pd.Index(submissions).get_indexer(pd.Index(known["submission"]))
+    columns = pd.Index(workloads).get_indexer(pd.Index(known["workload"]))
+    array[rows, columns, place] = known[column]
     return array
+
+
+def medians(array: Floats) -> Floats:
+    """The median over studies; of an even number the mean of the middle two, inf if one is.
+
+    Args:
+        array: Shape (..., studies), NaN where there is no study.
+
+    Returns:
+        Shape (...); NaN where there is no study at all.
+    """
+    counts = (~np.isnan(array)).sum(axis=-1)
+    ordered = np.sort(array, axis=-1)  # NaN goes last
+    most = np.maximum(counts, 1)
+    middle = [
+        np.take_along_axis(ordered, place[..., None], axis=-1)[..., 0]
+        for place in ((most - 1) // 2, most // 2)
+    ]
+    return (middle[0] + middle[1]) / 2

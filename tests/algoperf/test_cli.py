@@ -75,7 +75,7 @@ def test_the_lists_for_programs():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["list"], ["list", "rules"], ["targets", "quick"], ["doctor"]]
+    "arguments", [["list"], ["list", "rules"], ["targets", "quick"], ["doctor"], ["data"]]
 )
 def test_verbs_that_only_show(arguments):
     result = tool(*arguments)

@@ -4,64 +4,22 @@ import dataclasses
 import math
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 import pandas as pd
 import pytest
 
-from algoperf import registry, trial
+from algoperf import registry
 from algoperf.clock import SUBMISSION
 from algoperf.errors import TrainingComplete, UserError
-from algoperf.records import TrialRecord, TrialSpec, read_measurements
-from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.spec import Status
-from algoperf.submission import Algorithm, Submission, from_optax
+from algoperf.submission import Algorithm
 from algoperf.workload import Extra, Standing
 from tests import tiny
-
-SGD = from_optax(lambda hp, workload: optax.sgd(0.3), steps=lambda workload: workload.step_hint)
-
-
-class Time:
-    """Moves by `tick` whenever it is read."""
-
-    def __init__(self, tick: float = 0.0) -> None:
-        self.seconds = 0.0
-        self.tick = tick
-
-    def __call__(self) -> float:
-        self.seconds += self.tick
-        return self.seconds
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Runs an algorithm on a workload: (ending, measurements, facts)."""
-
-    def run_(algorithm: Algorithm, workload=tiny.workload, now=None, seed=0, trial_number=1):
-        fixed = WorkloadRules(
-            workload.validation, workload.test, workload.budget_s, workload.step_hint
-        )
-        source = tmp_path / "source.py"
-        source.write_text("")
-        submission = Submission("source", source, "0", "", None, algorithm)
-        monkeypatch.setattr(registry, "workload", lambda _: workload)
-        monkeypatch.setattr(trial, "load", lambda _: submission)
-        spec = TrialSpec(
-            "source", source, registry.source_hash(source), "tiny", 1, trial_number, seed, None,
-            Ruleset.SELF_TUNING, "tests", fixed,
-        )  # fmt: skip
-        record = TrialRecord(spec, tmp_path)
-        record.begin()
-        beats: list[trial.Beat] = []
-        ending, facts = trial.run(spec, record, beats.append, clock_now=now or Time(1e-3))
-        folder = record.finish(ending, facts)
-        measured = folder / "eval_measurements.csv"
-        rows = read_measurements(folder) if measured.exists() else None
-        return ending, rows, facts
-
-    return run_
+from tests.algoperf.conftest import SGD, Time
+from tests.small_data import ready
+from workloads.models.layers import dense
 
 
 def update_with(change) -> Algorithm:
@@ -304,3 +262,30 @@ def test_randomness_is_independent_by_purpose(run):
     )
     assert kept["a"][1:] == kept["b"][1:]  # the first call is the tracing that counts operations
     assert len(set(kept["a"][1:])) == 10
+
+
+class Flat(nn.Module):
+    """A linear model of images."""
+
+    @nn.compact
+    def __call__(self, batch, train):
+        return dense(10)(batch["inputs"].reshape(len(batch["inputs"]), -1))
+
+
+def test_a_trial_on_data_from_disk_repeats_itself(run, tmp_path):
+    dataset = ready("mnist", tmp_path / "data")
+    workload = dataclasses.replace(tiny.unreachable_for(11), model=Flat(), dataset=dataset)
+    (ending, rows, facts), (_, again, _) = (run(SGD, workload, trial_number=n) for n in (1, 2))
+    assert ending.status == Status.FINISHED_EARLY
+    assert rows["global_step"].tolist() == [5, 10, 11]
+    assert rows["validation/num_examples"].tolist() == [5, 5, 5]
+    assert facts["workload"]["dataset_sha256"] == dataset.sha256
+    assert rows["validation/cross_entropy"].is_unique
+    assert metrics_of(rows).equals(metrics_of(again))
+
+
+def test_a_trial_without_its_data_says_what_is_missing(run, tmp_path):
+    dataset = dataclasses.replace(registry.dataset("mnist"), root=tmp_path)
+    workload = dataclasses.replace(tiny.unreachable_for(11), model=Flat(), dataset=dataset)
+    with pytest.raises(UserError, match="Not ready: data set 'mnist': .*mnist/3.0.1 is missing"):
+        run(SGD, workload)

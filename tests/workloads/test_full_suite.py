@@ -10,6 +10,7 @@ from functools import cache, partial
 from typing import Any
 
 import jax
+import numpy as np
 import pytest
 
 from algoperf import parameters, registry, rulesets
@@ -130,6 +131,9 @@ LEAVES: dict[str, dict[ParameterType, int]] = {
 }
 """How many parameters of each type AlgoPerf counts."""
 
+TOO_LARGE = {"criteo1tb", "wmt", "finewebedu_lm"}
+"""Gigabytes, or minutes on two cores: at these a step is taken at a smaller width only."""
+
 every_workload = pytest.mark.parametrize("name", FULL)
 
 
@@ -249,6 +253,34 @@ def given(workload: Workload) -> batches.Given:
 
 
 GIVEN = {name: given(workload) for name, workload in FULL.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in FULL if n not in {*VARIANTS, *TOO_LARGE}])
+def test_gradients_reach_every_parameter_at_full_size(name):
+    """Of two examples; parameters are random, since making initial ones takes longer than this."""
+    workload = dataclasses.replace(FULL[name], dataset=GIVEN[name])
+    view = WorkloadView(workload, 1.0)
+    rng = np.random.default_rng(0)
+
+    def values(leaf: Any) -> np.ndarray:
+        rows = leaf.shape[0] if leaf.shape else 1
+        return rng.normal(0, 1 / math.sqrt(rows), leaf.shape).astype(np.float32)
+
+    params = jax.tree.map(values, view.parameter_shapes)
+    state = jax.tree.map(
+        lambda leaf: np.ones(leaf.shape, np.float32),
+        {key: tree for key, tree in shapes(name).items() if key != "params"},
+    )
+    step = jax.jit(
+        jax.value_and_grad(view.loss, has_aux=True),
+        compiler_options={"xla_backend_optimization_level": 1},
+    )
+    (loss, _), gradients = step(params, state, GIVEN[name].make(2), jax.random.key(0))
+    assert math.isfinite(loss)
+    for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
+        assert np.isfinite(gradient).all(), jax.tree_util.keystr(path)
+        assert np.any(gradient), jax.tree_util.keystr(path)
 
 
 @pytest.mark.slow

@@ -20,11 +20,19 @@ def decoded(encoded: bytes, mode: str, least: int | None = None) -> Any:
         encoded: The file's bytes.
         mode: `"RGB"`, or `"L"` for grey.
         least: A JPEG may be decoded at a fraction of its size as long as both sides stay so long.
+
+    Raises:
+        UserError: If it is none, or truncated.
     """
-    image = require("PIL.Image").open(io.BytesIO(encoded))
-    if least is not None:
-        image.draft(mode, (least, least))
-    return image.convert(mode)
+    try:
+        image = require("PIL.Image").open(io.BytesIO(encoded))
+        if least is not None:
+            image.draft(mode, (least, least))
+        return image.convert(mode)
+    except OSError as error:
+        raise UserError(
+            f"An image of {len(encoded)} bytes cannot be decoded ({error}); copy the files anew."
+        ) from error
 
 
 def pixels(image: Any) -> np.ndarray:

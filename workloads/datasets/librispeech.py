@@ -17,7 +17,7 @@ import numpy as np
 
 from algoperf.errors import UserError
 from algoperf.inputs.batches import Arrays, rows_of
-from algoperf.inputs.conversion import Converted, Dropped, Job, Kept, Preparation, Tell, files_of
+from algoperf.inputs.conversion import Converted, Dropped, Job, Kept, Preparation, Tell
 from algoperf.inputs.dataset import Part, RecordDataset
 from algoperf.inputs.encoding import from_bytes, to_bytes
 from algoperf.inputs.extra import require
@@ -38,12 +38,17 @@ _FOLDERS = {
 }
 
 
-def _transcripts(root: Path, part: str) -> list[Path]:
-    found = []
-    for folder in _FOLDERS[part]:
-        place = root / "librispeech" / "LibriSpeech" / folder
-        found += files_of(place, "*/*/*.trans.txt", "transcript of LibriSpeech")
-    return found
+def _transcripts(root: Path) -> dict[str, list[Path]]:
+    """The transcripts of each part, in order."""
+    place = root / "librispeech" / "LibriSpeech"
+    names = [name for several in _FOLDERS.values() for name in several]
+    found = {name: sorted((place / name).glob("*/*/*.trans.txt")) for name in names}
+    if lacking := [str(place / name) for name, paths in found.items() if not paths]:
+        raise UserError.of_many("There are no transcripts (*/*/*.trans.txt) in:", lacking)
+    return {
+        part: [path for name in several for path in found[name]]
+        for part, several in _FOLDERS.items()
+    }
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -101,7 +106,7 @@ def _utterances(processor: Any, transcripts: Sequence[Path]) -> Converted:
 
 def plan(root: Path, folder: Path, tell: Tell) -> list[Job]:
     """Trains the vocabulary; a shard for every few transcripts."""
-    transcripts = {part: _transcripts(root, part) for part in _FOLDERS}
+    transcripts = _transcripts(root)
     tell("training the vocabulary")
     texts = (text for path in transcripts["train"] for _, text in _lines(path) if text)
     processor, recipe = vocabularies.trained(folder, texts, VOCABULARY, eos=False)

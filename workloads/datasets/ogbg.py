@@ -50,12 +50,11 @@ def _where(records: Records, place: int) -> str:
 
 def plan(root: Path, _: Path, __: Tell) -> list[Job]:
     """A shard for every 16,384 graphs."""
+    sources = open_tfds(root, {part: (_SOURCE, part) for part in _PARTS})
     return [
         job
-        for part in _PARTS
-        for job in pieces(
-            part, part, open_tfds(root, _SOURCE, part), _graphs, size=GRAPHS_PER_SHARD
-        )
+        for part, records in sources.items()
+        for job in pieces(part, part, records, _graphs, size=GRAPHS_PER_SHARD)
     ]
 
 

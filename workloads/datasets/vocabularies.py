@@ -19,9 +19,7 @@ FILE = "vocabulary.model"
 PAD, EOS, UNKNOWN = 0, 1, 2
 
 
-def trained(
-    folder: Path, texts: Iterable[str], size: int, *, eos: bool, hard_limit: bool = False
-) -> tuple[Any, str]:
+def trained(folder: Path, texts: Iterable[str], size: int, *, eos: bool) -> tuple[Any, str]:
     """The vocabulary in `folder`, trained if it is not there, and its hash.
 
     Number 0 is never a piece (padding, or the blank of CTC). With few texts there may be fewer
@@ -32,7 +30,6 @@ def trained(
         texts: What it is trained on, in an order that does not change.
         size: How many pieces.
         eos: Whether number 1 ends a sentence.
-        hard_limit: Whether fewer pieces are an error.
     """
     path = folder / FILE
     if not path.is_file():
@@ -46,7 +43,7 @@ def trained(
                 model_type="unigram",
                 pad_id=PAD,
                 bos_id=-1,
-                hard_vocab_limit=hard_limit,
+                hard_vocab_limit=False,
                 num_threads=4,  # fixed, since sums depend on how they are divided
                 minloglevel=2,
                 **ids,

@@ -82,7 +82,7 @@ def _pairs(processor: Any, part: str, records: Records) -> Converted:
 
 def plan(root: Path, folder: Path, tell: Tell) -> list[Job]:
     """Trains the vocabulary; a shard for every 65,536 pairs."""
-    sources = {part: open_tfds(root, *source) for part, source in _SOURCES.items()}
+    sources = open_tfds(root, _SOURCES)
     tell("training the vocabulary")
     processor, recipe = vocabularies.trained(
         folder, _sample(sources["train"]), VOCABULARY, eos=True

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 from sklearn.metrics import average_precision_score
 
+from algoperf.metric import Metric, gathered, unreduced
 from algoperf.spec import Batch
-from algoperf.workload import Metric, gathered, unreduced
 
 
 def _labelled(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:

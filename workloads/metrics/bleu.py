@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from algoperf.metric import Metric, gathered, unreduced
 from algoperf.spec import Batch
-from algoperf.workload import Metric, gathered, unreduced
 from workloads.metrics.beam_search import beam_search
 from workloads.metrics.word_error_rate import Detokenize
 

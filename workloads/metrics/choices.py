@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from algoperf.workload import Standing, forward
+from algoperf.metric import forward
+from algoperf.workload import Standing
 
 _AT_ONCE = 160
 """Choices in a batch."""

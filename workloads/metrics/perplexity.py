@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from algoperf.workload import Metric, SumCount, ratio
+from algoperf.metric import Metric, SumCount, ratio
 from workloads.losses import token_cross_entropy
 
 

@@ -6,8 +6,8 @@ K2 = 0.03, as in scikit-image.
 
 import jax
 
+from algoperf.metric import SumCount
 from algoperf.spec import Batch
-from algoperf.workload import SumCount
 from workloads.losses import counted
 from workloads.models.layers import average_pool
 

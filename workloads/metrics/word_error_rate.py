@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from algoperf.metric import Metric, gathered, unreduced
 from algoperf.spec import Batch
-from algoperf.workload import Metric, gathered, unreduced
 
 Detokenize = Callable[[np.ndarray], list[str]]
 """Rows of token ids, int (rows, length), to texts; 0 ends a row."""

@@ -1,10 +1,10 @@
 """The verb data, as a person meets it, on a data set of small files."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -19,7 +19,7 @@ from workloads.datasets.mnist import mnist
 from workloads.datasets.ogbg import ogbg
 
 SLOW_PREPARATION = """
-import sys, time
+import sys
 from pathlib import Path
 import numpy as np
 from algoperf.inputs import prepare
@@ -33,7 +33,9 @@ STORE = PreparedStore("slow", lambda raw: np.frombuffer(raw, np.int64))
 
 def numbers(shard, source):
     for n in range(20):
-        time.sleep(float(sys.argv[2]))
+        if shard == 2 and n == 10 and sys.argv[2] == "wait":
+            print("waiting", flush=True)
+            sys.stdin.read()  # until it is killed
         yield Kept(np.int64(20 * shard + n).tobytes())
 
 def plan(root, folder, tell):
@@ -91,6 +93,28 @@ def test_every_data_set_says_what_it_needs_and_is_known_without_its_data(tmp_pat
     assert {row["state"] for row in rows} == {"not ready"}
 
 
+def test_what_reads_the_data_is_not_imported_before_it_is_needed():
+    program = (
+        "import sys\nfrom algoperf import registry\nfound = registry.datasets()\n"
+        "assert all(dataset.missing() is not None for dataset in found.values())\n"
+        "print(*sys.modules)"
+    )
+    environment = {**os.environ, "ALGOPERF_DATA": "/nowhere"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    heavy = {
+        "grain",
+        "tensorflow_datasets",
+        "h5py",
+        "soundfile",
+        "sentencepiece",
+        "tokenizers",
+        "PIL",
+    }
+    assert not heavy & set(result.stdout.split())
+
+
 def test_prepare_says_what_to_put_where(small_mnist, capsys):
     with pytest.raises(UserError, match=r"mnist is not ready:\n  - .*/mnist/3.0.1 is missing"):
         cli.data_prepare("mnist")
@@ -110,7 +134,7 @@ def test_what_is_there_is_said_to_be_ready(small_mnist, capsys):
 
 
 def test_check_names_every_damaged_file(small_mnist):
-    image_folder(small_mnist, "mnist", "3.0.1", (28, 28, 1), {"train": 6, "test": 4})
+    image_folder(small_mnist, "mnist", "3.0.1", (28, 28, 1), {"train": 13, "test": 4})
     for path in (small_mnist / "mnist/3.0.1").glob("*.array_record*"):
         path.write_bytes(path.read_bytes()[:70_000])
     with pytest.raises(UserError, match=r"(?s)mnist-train\S+ is trunc.*mnist-test\S+ is truncated"):
@@ -151,17 +175,16 @@ def test_training_is_refused_before_it_starts(tmp_path, monkeypatch):
 def test_a_killed_preparation_goes_on_where_it_was(tmp_path):
     (tmp_path / "source").write_text("x")
     command = [sys.executable, "-c", SLOW_PREPARATION, str(tmp_path)]
-    with subprocess.Popen([*command, "0.05"], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = [process.stdout.readline().strip() for _ in range(3)]
-        time.sleep(0.3)  # into the third shard
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*command, "wait"], **pipes, text=True) as process:
+        said = [process.stdout.readline().strip() for _ in range(4)]
         process.send_signal(signal.SIGKILL)
-    assert said == ["planned", "done", "done"]
+    assert said == ["planned", "done", "done", "waiting"]
     folder = tmp_path / "slow/prepared"
     before = {p.name: p.stat().st_mtime_ns for p in folder.glob("*.array_record")}
     assert set(before) == {"0.array_record", "1.array_record"}
     assert (folder / "2.partial").exists()
-    result = subprocess.run([*command, "0"], capture_output=True, text=True, check=False)
+    result = subprocess.run([*command, "go on"], capture_output=True, text=True, check=False)
     assert result.stdout.split() == ["planned", "done", "done", "done", "done", "whole"]
     after = {p.name: p.stat().st_mtime_ns for p in folder.glob("*.array_record")}
     assert before.items() <= after.items()

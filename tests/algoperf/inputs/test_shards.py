@@ -61,6 +61,27 @@ def test_a_limit_that_cannot_be_raised_is_told(monkeypatch):
         allow_open_files(200)
 
 
+def test_a_full_disk_is_told_and_prepared_again_when_there_is_room(many):
+    (many.root / "many/prepared/manifest.json").unlink()
+    (many.root / "many/prepared/030.json").unlink()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(UserError, match=r"030.partial cannot be written: .*Make room"):
+            prepare.prepare(many, Silent())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert many.missing() is not None
+    prepare.prepare(many, Silent())
+    assert many.missing() is None
+
+
+def test_an_empty_split_is_a_fault(many):
+    path = many.root / "many/prepared/manifest.json"
+    path.write_text(path.read_text().replace('"part": "train"', '"part": "other"'))
+    assert "the train split is empty" in many.missing()
+
+
 def test_records_know_the_files_that_hold_them(many):
     records = many.records(Split.TRAIN)
     names = [shard.path.stem for shard in records.overlapping(2, 7)]

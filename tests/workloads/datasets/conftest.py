@@ -1,25 +1,11 @@
 """What the tests of all prepared data sets share."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from algoperf.inputs import prepare
 from algoperf.spec import Split
 from tests.real_files import Silent
-
-
-@pytest.fixture
-def small():
-    """A data set on a folder of small files, with its counts."""
-
-    def make(dataset, root, published, source=None, **preparation):
-        counts = {str(split): count for split, count in (source or published).items()}
-        changed = replace(dataset.preparation, source=counts, **preparation)
-        return replace(dataset, root=root, published=published, preparation=changed)
-
-    return make
 
 
 @pytest.fixture

@@ -10,35 +10,19 @@ from algoperf.errors import UserError
 from algoperf.inputs import prepare
 from algoperf.spec import Split
 from tests.real_files import Silent
-from workloads.datasets.criteo import BLOCK, TABLE, criteo, hashed, plan
-
-ROWS = 5
-COUNTS = {Split.TRAIN: 23 * ROWS, Split.VALIDATION: 2, Split.TEST: 3}
-
-
-def line(day: int, row: int) -> str:
-    """Label, 13 counts, 26 categories; the first count tells day and row apart."""
-    counts = [str(100 * day + row), "", "-2", *("7" for _ in range(10))]
-    categories = ["", "0000000a", *(f"{day * 1000 + row:08x}" for _ in range(24))]
-    return "\t".join([str(row % 2), *counts, *categories])
-
-
-def write(path, day, rows):
-    path.write_text("".join(line(day, row) + "\n" for row in rows))
+from tests.small_data import CLICKS, ROWS, clicks, criteo_files, small_criteo
+from workloads.datasets.criteo import BLOCK, TABLE, hashed
 
 
 @pytest.fixture
 def root(tmp_path):
-    folder = tmp_path / "criteo1tb"
-    folder.mkdir()
-    for day in range(24):
-        write(folder / f"day_{day}", day, range(ROWS))
+    criteo_files(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def dataset(root, small):
-    return small(criteo, root, COUNTS, plan=lambda root, *_: plan(root, COUNTS[Split.TEST]))
+def dataset(root):
+    return small_criteo(root)
 
 
 def numbers(batch):
@@ -84,22 +68,22 @@ def test_training_sees_every_row_once_an_epoch(dataset, prepared, check_stream):
     assert drawn[:115] != drawn[115:]
 
 
-def test_blocks_are_cut_at_their_size_and_at_the_end_of_a_file(root, small, prepared):
-    write(root / "criteo1tb/day_7", 0, range(BLOCK + 3))
-    counts = {**COUNTS, Split.TRAIN: 22 * ROWS + BLOCK + 3}
-    dataset = small(criteo, root, counts, plan=lambda root, *_: plan(root, 3))
+def test_blocks_are_cut_at_their_size_and_at_the_end_of_a_file(root, prepared):
+    clicks(root / "criteo1tb/day_7", 0, range(BLOCK + 3))
+    counts = {**CLICKS, Split.TRAIN: 22 * ROWS + BLOCK + 3}
+    dataset = small_criteo(root, counts)
     sizes = prepared(dataset).records(Split.TRAIN).sizes[:, 0].tolist()
     # Files are in the order of days: 0 to 6, then 7 with two records, then 8 to 22.
     assert sizes == [ROWS] * 7 + [BLOCK, 3] + [ROWS] * 15
 
 
-def test_the_pieces_of_the_last_day(root, small, prepared, evaluated):
+def test_the_pieces_of_the_last_day(root, prepared, evaluated):
     folder = root / "criteo1tb"
     (folder / "day_23").unlink()
     for piece in range(36):
-        write(folder / f"day_23_{piece:02d}", 23, [piece])
-    counts = {**COUNTS, Split.TEST: 19, Split.VALIDATION: 17}
-    dataset = prepared(small(criteo, root, counts))
+        clicks(folder / f"day_23_{piece:02d}", 23, [piece])
+    counts = {**CLICKS, Split.TEST: 19, Split.VALIDATION: 17}
+    dataset = prepared(small_criteo(root, counts))
     assert numbers(evaluated(dataset, Split.TEST, 19))[:19] == list(range(2300, 2319))
     assert numbers(evaluated(dataset, Split.VALIDATION, 17))[:17] == list(range(2319, 2336))
 
@@ -131,7 +115,7 @@ def test_a_stopped_preparation_goes_on(dataset, root):
 
 def test_a_source_that_changed_is_converted_anew(dataset, prepared, root, evaluated):
     prepared(dataset)
-    write(root / "criteo1tb/day_23", 23, [10, 11, 12, 13, 14])
+    clicks(root / "criteo1tb/day_23", 23, [10, 11, 12, 13, 14])
     (root / "criteo1tb/prepared/manifest.json").unlink()
     prepared(dataset)
     assert numbers(evaluated(dataset)) == [2313, 2314]

@@ -7,56 +7,27 @@ from algoperf.errors import UserError
 from algoperf.inputs import prepare
 from algoperf.spec import Split
 from tests.real_files import Silent
-from workloads.datasets.fastmri import fastmri, mask, plan, zero_filled
-
-HEIGHT, WIDTH = 336, 328
-COUNTS = {Split.TRAIN: 4, Split.VALIDATION: 2, Split.TEST: 4}
-
-
-def image(number: int) -> np.ndarray:
-    """A bright square on noise, (HEIGHT, WIDTH)."""
-    rng = np.random.default_rng(number)
-    pixels = rng.uniform(0, 0.1, (HEIGHT, WIDTH))
-    pixels[150 : 180 + number, 160:190] = 1 + number
-    return pixels
-
-
-def middle(pixels: np.ndarray) -> np.ndarray:
-    return pixels[8:328, 4:324]
-
-
-def volume(path, numbers):
-    """As the publisher's: centred k-space, the reconstruction's middle, its largest value."""
-    images = np.stack([image(number) for number in numbers])
-    kspace = fft.fftshift(fft.fft2(fft.ifftshift(images, axes=(1, 2)), norm="ortho"), axes=(1, 2))
-    targets = np.stack([middle(pixels) for pixels in images]).astype(np.float32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        file["kspace"] = kspace.astype(np.complex64)
-        file["reconstruction_esc"] = targets
-        file.attrs["max"] = targets.max()
+from tests.small_data import WIDTH, fastmri_files, middle, scan, small_fastmri, volume
+from workloads.datasets.fastmri import mask, zero_filled
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
-    volume(root / "fastmri/knee_singlecoil_train/file1.h5", [0, 1])
-    volume(root / "fastmri/knee_singlecoil_train/file2.h5", [2, 3])
-    for place in range(3):
-        volume(root / f"fastmri/knee_singlecoil_val/file{place}.h5", [2 * place, 2 * place + 1])
+    fastmri_files(root)
     return root
 
 
 @pytest.fixture
-def dataset(root, small):
-    return small(fastmri, root, COUNTS, plan=lambda root, *_: plan(root, 1))
+def dataset(root):
+    return small_fastmri(root)
 
 
 def test_all_of_kspace_gives_the_image_back():
-    kspace = fft.fftshift(fft.fft2(fft.ifftshift(image(3)), norm="ortho")).astype(np.complex64)
+    kspace = fft.fftshift(fft.fft2(fft.ifftshift(scan(3)), norm="ortho")).astype(np.complex64)
     found = zero_filled(kspace, np.ones(WIDTH, bool))
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, middle(image(3)), atol=1e-5)
+    np.testing.assert_allclose(found, middle(scan(3)), atol=1e-5)
 
 
 def test_a_quarter_of_the_columns_is_kept_and_the_middle_always():
@@ -74,12 +45,12 @@ def test_input_and_target_are_normalised_alike(dataset, prepared, evaluated):
     batch = evaluated(prepared(dataset), Split.TEST)
     assert batch["weights"].tolist() == [1, 1, 1, 1]
     for row, number in enumerate([2, 3, 4, 5]):
-        kspace = fft.fftshift(fft.fft2(fft.ifftshift(image(number)), norm="ortho"))
+        kspace = fft.fftshift(fft.fft2(fft.ifftshift(scan(number)), norm="ortho"))
         under = zero_filled(kspace, mask(WIDTH, np.random.default_rng(0)))
         mean, deviation = under.mean(), under.std()
         assert batch["mean"][row] == pytest.approx(mean, rel=1e-4)
         assert batch["std"][row] == pytest.approx(deviation, rel=1e-4)
-        for name, pixels in (("inputs", under), ("targets", middle(image(number)))):
+        for name, pixels in (("inputs", under), ("targets", middle(scan(number)))):
             expected = np.clip((pixels - mean) / deviation, -6, 6)
             np.testing.assert_allclose(batch[name][row], expected, atol=2e-3)
     # Volumes hold two slices each, and the second is the brighter.
@@ -100,17 +71,17 @@ def test_the_validation_volumes_are_the_first_of_the_sorted_ones(dataset, prepar
 
 
 @pytest.mark.parametrize("keep", [0, 3000])
-def test_a_truncated_volume_is_named(dataset, tmp_path, root, keep, small):
+def test_a_truncated_volume_is_named(dataset, tmp_path, root, keep):
     whole = (root / "fastmri/knee_singlecoil_train/file1.h5").read_bytes()
     volume(tmp_path / "fastmri/knee_singlecoil_val/a.h5", [0])
     bad = tmp_path / "fastmri/knee_singlecoil_train/file1.h5"
     bad.parent.mkdir()
     bad.write_bytes(whole[:keep])
     with pytest.raises(UserError, match=r"file1.h5 is not a single-coil volume of fastMRI, or dam"):
-        prepare.prepare(small(fastmri, tmp_path, COUNTS), Silent())
+        prepare.prepare(small_fastmri(tmp_path), Silent())
 
 
-def test_a_multi_coil_volume_is_refused(tmp_path, small):
+def test_a_multi_coil_volume_is_refused(tmp_path):
     volume(tmp_path / "fastmri/knee_singlecoil_val/a.h5", [0])
     bad = tmp_path / "fastmri/knee_singlecoil_train/file1.h5"
     bad.parent.mkdir()
@@ -118,9 +89,9 @@ def test_a_multi_coil_volume_is_refused(tmp_path, small):
         file["kspace"] = np.zeros((2, 15, 330, 330), np.complex64)
         file["reconstruction_esc"] = np.zeros((2, 320, 320), np.float32)
     with pytest.raises(UserError, match=r"file1.h5: kspace is complex64\(2, 15, 330, 330\)"):
-        prepare.prepare(small(fastmri, tmp_path, COUNTS), Silent())
+        prepare.prepare(small_fastmri(tmp_path), Silent())
 
 
-def test_without_files_it_says_where_it_looked(tmp_path, small):
+def test_without_files_it_says_where_it_looked(tmp_path):
     with pytest.raises(UserError, match=r"no volume of fastMRI in .*knee_singlecoil_train \(\*.h5"):
-        prepare.prepare(small(fastmri, tmp_path, COUNTS), Silent())
+        prepare.prepare(small_fastmri(tmp_path), Silent())

@@ -12,45 +12,24 @@ from algoperf.errors import UserError
 from algoperf.inputs import prepare
 from algoperf.spec import Split
 from tests.real_files import Silent
-from workloads.datasets.fineweb import END, LENGTH, fineweb, plan
-
-VOCABULARY = 300
-WORDS = ["light", "water", "stone", "river", "paper", "green", "seven", "under", "house", "music"]
-
-
-def document(number: int) -> str:
-    rng = np.random.default_rng(number)
-    return f"Page {number}. " + " ".join(rng.choice(WORDS, 150))
-
-
-@pytest.fixture(scope="module")
-def encoding(tmp_path_factory):
-    """A byte-pair encoding as GPT-2's publisher has it, only smaller."""
-    folder = tmp_path_factory.mktemp("encoding")
-    trained = ByteLevelBPETokenizer()
-    trained.train_from_iterator(
-        map(document, range(50)), VOCABULARY, special_tokens=[END], show_progress=False
-    )
-    trained.save_model(str(folder))
-    return folder
+from tests.small_data import VOCABULARY, document, fineweb_files, shrunk, small_fineweb
+from workloads.datasets.fineweb import END, LENGTH
 
 
 @pytest.fixture
-def root(tmp_path, encoding):
-    folder = tmp_path / "fineweb"
-    (folder / "sample").mkdir(parents=True)
-    for name in ("vocab.json", "merges.txt"):
-        (folder / name).write_bytes((encoding / name).read_bytes())
-    texts = [document(number) for number in range(80)]
-    pq.write_table(pa.table({"text": texts, "id": texts}), folder / "sample/000.parquet")
-    lines = "".join(json.dumps({"text": document(number)}) + "\n" for number in range(100, 160))
-    (folder / "sample/001.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+def root(tmp_path):
+    fineweb_files(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def dataset(root, small):
-    return small(fineweb, root, {}, plan=lambda root, *_: plan(root, VOCABULARY))
+def encoding(root):
+    return root / "fineweb"
+
+
+@pytest.fixture
+def dataset(root):
+    return small_fineweb(root)
 
 
 def decoded(encoding, dataset, split):
@@ -115,9 +94,14 @@ def test_empty_documents_are_counted(dataset, root, prepared):
         ("x.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', "x.jsonl, line 2: no JSON object with a"),
         ("x.jsonl", b'{"text": "a"\n', "x.jsonl, line 1: no JSON object"),
         ("x.jsonl", '{"text": "café"}\n'.encode("latin-1"), "x.jsonl is truncated or not UTF-8"),
-        ("x.jsonl.gz", gzip.compress(b"x" * 9999)[:40], "x.jsonl.gz is truncated or not UTF-8"),
+        (
+            "x.jsonl.gz",
+            gzip.compress(b"x" * 9999, mtime=0)[:40],
+            "x.jsonl.gz is truncated or not UTF-8",
+        ),
         ("x.parquet", b"PAR1 and nothing more", "x.parquet is truncated or no Parquet file"),
     ],
+    ids=["no text", "no JSON", "latin-1", "cut off", "no Parquet"],
 )
 def test_bad_files_are_named(dataset, root, name, content, message):
     (root / "fineweb/sample" / name).write_bytes(content)
@@ -131,12 +115,12 @@ def test_a_table_without_text_is_refused(dataset, root):
         prepare.prepare(dataset, Silent())
 
 
-def test_another_encoding_is_refused(root, small):
+def test_another_encoding_is_refused(root):
     with pytest.raises(UserError, match=r"vocab.json has 300 tokens; GPT-2's has 50,257"):
-        prepare.prepare(small(fineweb, root, {}), Silent())
+        prepare.prepare(shrunk("fineweb", root, {}), Silent())
     (root / "fineweb/vocab.json").unlink()
     with pytest.raises(UserError, match=r"GPT-2's encoding is missing: .*fineweb/vocab.json"):
-        prepare.prepare(small(fineweb, root, {}), Silent())
+        prepare.prepare(shrunk("fineweb", root, {}), Silent())
 
 
 def test_two_files_of_one_name_are_refused(dataset, root):
@@ -146,8 +130,8 @@ def test_two_files_of_one_name_are_refused(dataset, root):
         prepare.prepare(dataset, Silent())
 
 
-def test_without_data_the_signature_is_there_and_no_size_is_made_up(small, tmp_path):
-    absent = small(fineweb, tmp_path, {})
+def test_without_data_the_signature_is_there_and_no_size_is_made_up(tmp_path):
+    absent = shrunk("fineweb", tmp_path, {})
     assert absent.sizes == {}
     assert absent.signature(3)["inputs"].shape == (3, LENGTH)
     assert "the data are not prepared" in (absent.missing() or "")

@@ -6,31 +6,14 @@ import pytest
 from PIL import Image
 
 from algoperf.errors import UserError
-from algoperf.inputs.dataset import Part
 from algoperf.spec import Split
-from tests.real_files import image_folder
+from tests import small_data
+from tests.real_files import encoded, image_folder
+from tests.small_data import IMAGES, pieced, shrunk
 from workloads.datasets import imagenet as imagenet_module
-from workloads.datasets.cifar import cifar
-from workloads.datasets.imagenet import imagenet, imagenet_mixup, middle_box, random_box
-from workloads.datasets.mnist import mnist
+from workloads.datasets.imagenet import middle_box, random_box
+from workloads.datasets.images import decoded
 from workloads.datasets.randaugment import OPERATIONS, rand_augment
-
-SMALL = {Split.TRAIN: 10, Split.VALIDATION: 5, Split.TEST: 4}
-
-
-def pieced(dataset, root):
-    """The data set on small files: 10 of 15 images train, 5 validate."""
-    store = dataset.parts[Split.TRAIN].store
-    return replace(
-        dataset,
-        root=root,
-        published=SMALL,
-        parts={
-            Split.TRAIN: Part(store, "train", 0, 10),
-            Split.VALIDATION: Part(store, "train", 10),
-            Split.TEST: Part(store, "test"),
-        },
-    )
 
 
 @pytest.fixture(scope="module")
@@ -40,35 +23,22 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def mnist_images(root):
-    return image_folder(root, "mnist", "3.0.1", (28, 28, 1), {"train": 15, "test": 4})
+    return small_data.mnist_images(root)
 
 
 @pytest.fixture(scope="module")
 def cifar_images(root):
-    return image_folder(root, "cifar10", "3.0.2", (32, 32, 3), {"train": 15, "test": 4})
+    return small_data.cifar_images(root)
 
 
 @pytest.fixture(scope="module")
 def imagenet_root(root):
-    several = {"train": 10, "validation": 5}
-    image_folder(root / "imagenet/jax", "imagenet2012", "5.1.0", (70, 90, 3), several, form="JPEG")
-    image_folder(
-        root / "imagenet_v2", "matched-frequency", "3.0.0", (300, 260, 3), {"test": 4}, form="JPEG"
-    )
+    small_data.imagenet_images(root)
     return root
 
 
-def small_imagenet(dataset, root):
-    return replace(dataset, root=root, published=SMALL)
-
-
-def evaluated(dataset, split, batch_size):
-    batches = [dict(batch) for batch in dataset.evaluation(split, batch_size)]
-    return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
-
-
-def test_mnist_is_read_in_order_normalised_and_padded(root, mnist_images):
-    batch = evaluated(pieced(mnist, root), Split.VALIDATION, 4)
+def test_mnist_is_read_in_order_normalised_and_padded(root, mnist_images, evaluated):
+    batch = evaluated(pieced("mnist", root), Split.VALIDATION, 4)
     # Five examples on batches of four: three rows of padding, copies of the last.
     assert batch["weights"].tolist() == [1, 1, 1, 1, 1, 0, 0, 0]
     assert batch["targets"].tolist() == [0, 1, 2, 3, 4, 4, 4, 4]
@@ -77,7 +47,7 @@ def test_mnist_is_read_in_order_normalised_and_padded(root, mnist_images):
 
 
 def test_training_sees_every_image_once_an_epoch(root, mnist_images):
-    stream = pieced(mnist, root).training(4, seed=1)
+    stream = pieced("mnist", root).training(4, seed=1)
     drawn = np.concatenate([next(stream)["targets"] for _ in range(5)])
     assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
     assert drawn[:10].tolist() != drawn[10:].tolist()
@@ -86,7 +56,7 @@ def test_training_sees_every_image_once_an_epoch(root, mnist_images):
 @pytest.mark.parametrize("position", [0, 1, 2, 5])
 def test_a_stream_goes_on_from_any_position_bit_for_bit(imagenet_root, position):
     """Crops, distortions and mixing included."""
-    dataset = small_imagenet(imagenet_mixup, imagenet_root)
+    dataset = shrunk("imagenet_mixup", imagenet_root, IMAGES)
     whole = dataset.training(4, seed=3)
     batches = [next(whole) for _ in range(7)]
     resumed = dataset.training(4, seed=3, position=position)
@@ -99,21 +69,9 @@ def test_a_stream_goes_on_from_any_position_bit_for_bit(imagenet_root, position)
     assert not np.array_equal(other["inputs"], batches[0]["inputs"])
 
 
-@pytest.mark.parametrize("dataset", [mnist, cifar, imagenet, imagenet_mixup])
-def test_the_signature_is_that_of_the_batches(
-    root, imagenet_root, mnist_images, cifar_images, dataset
-):
-    make = small_imagenet if dataset in (imagenet, imagenet_mixup) else pieced
-    batch = next(make(dataset, root).training(2, seed=0))
-    signature = dataset.signature(2)
-    assert {name: (s.shape, s.dtype) for name, s in signature.items()} == {
-        name: (array.shape, array.dtype) for name, array in batch.items()
-    }
-
-
 def test_cifar_training_images_are_crops_of_the_padded_image(root, cifar_images):
     """Each is found among the 81 x 2 views of its own image: label and image stay together."""
-    dataset = replace(pieced(cifar, root), finish=None)
+    dataset = replace(pieced("cifar", root), finish=None)
     batch = next(dataset.training(10, seed=0))
     shifts = set()
     for image, label in zip(np.asarray(batch["inputs"]), batch["targets"].tolist(), strict=True):
@@ -153,7 +111,7 @@ def test_a_grey_middle_stays_grey():
 
 
 def test_mixup_blends_pairs_and_their_classes(imagenet_root):
-    batch = next(small_imagenet(imagenet_mixup, imagenet_root).training(4, seed=0))
+    batch = next(shrunk("imagenet_mixup", imagenet_root, IMAGES).training(4, seed=0))
     targets = np.asarray(batch["targets"])
     np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
     # Rows 0 and 3 are mixed with each other, by the same share: together they are both classes.
@@ -178,21 +136,27 @@ def test_brightness_at_full_strength_is_a_factor_of_1_9():
     assert np.asarray(OPERATIONS[8](image, 1.0, 1))[0, 0].tolist() == [190, 190, 190]
 
 
-def test_train_metrics_are_taken_on_the_same_images_each_time(root, mnist_images):
-    dataset = pieced(mnist, root)
-    assert dataset.sizes == {**SMALL, Split.EVAL_TRAIN: 5}
+def test_train_metrics_are_taken_on_the_same_images_each_time(root, mnist_images, evaluated):
+    dataset = pieced("mnist", root)
+    assert dataset.sizes == {**IMAGES, Split.EVAL_TRAIN: 5}
     one, again = (evaluated(dataset, Split.EVAL_TRAIN, 8) for _ in range(2))
     assert one["targets"].tolist() == again["targets"].tolist()
     assert one["weights"].sum() == 5
 
 
-def test_a_label_out_of_range_is_refused_by_number(root):
+def test_a_label_out_of_range_is_refused_by_number(root, evaluated):
     image_folder(root / "odd", "mnist", "3.0.1", (28, 28, 1), {"train": 15, "test": 4}, classes=12)
-    dataset = replace(pieced(mnist, root / "odd"))
+    dataset = replace(pieced("mnist", root / "odd"))
     with pytest.raises(UserError, match="'mnist' has the label 10; labels run from 0 to 9"):
         evaluated(dataset, Split.VALIDATION, 5)
 
 
 def test_a_batch_larger_than_the_split_is_refused(root, mnist_images):
     with pytest.raises(UserError, match="batch size 12 is larger than the 10 training examples"):
-        pieced(mnist, root).training(12, seed=0)
+        pieced("mnist", root).training(12, seed=0)
+
+
+def test_an_image_that_is_cut_off_is_told():
+    whole = encoded(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8), "JPEG")
+    with pytest.raises(UserError, match=r"An image of 500 bytes cannot be decoded"):
+        decoded(whole.getvalue()[:500], "RGB")

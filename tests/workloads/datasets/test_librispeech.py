@@ -1,56 +1,25 @@
-import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import soundfile
 
 from algoperf.errors import UserError
 from algoperf.inputs import prepare
 from algoperf.spec import Split
 from tests.real_files import Silent
-from workloads.datasets.librispeech import SAMPLES, detokenize, librispeech
-
-WORDS = ["THE", "QUICK", "BROWN", "FOX", "JUMPS", "OVER", "A", "LAZY", "DOG", "AND", "SLEEPS"]
-COUNTS = {Split.TRAIN: 6, Split.VALIDATION: 4, Split.TEST: 2}
-
-
-def text(number: int) -> str:
-    return " ".join(itertools.islice(itertools.cycle(WORDS[number % 5 :]), 4 + number % 3))
-
-
-def tone(number: int, samples: int = 4000) -> np.ndarray:
-    return 0.5 * np.sin(np.arange(samples) * (0.01 + 0.002 * number))
-
-
-def chapter(root, folder, speaker, numbers, **changes):
-    """Two utterances as the publisher has them: FLAC files and a transcript."""
-    place = root / "librispeech/LibriSpeech" / folder / str(speaker) / "1"
-    place.mkdir(parents=True)
-    lines = []
-    for number in numbers:
-        name = f"{speaker}-1-{number:04d}"
-        lines.append(f"{name} {changes.get('text', text(number))}\n")
-        form = changes.get("form", "flac")
-        rate = changes.get("rate", 16_000)
-        soundfile.write(place / f"{name}.{form}", tone(number, changes.get("samples", 4000)), rate)
-    (place / f"{speaker}-1.trans.txt").write_text("".join(lines))
-    return place
+from tests.small_data import UTTERANCES, chapter, librispeech_files, shrunk, spoken, tone
+from workloads.datasets.librispeech import SAMPLES, detokenize
 
 
 @pytest.fixture
 def root(tmp_path):
-    for speaker, folder in enumerate(
-        ["train-clean-100", "train-clean-360", "train-other-500", "dev-clean", "dev-other"]
-    ):
-        chapter(tmp_path, folder, speaker, [2 * speaker, 2 * speaker + 1])
-    chapter(tmp_path, "test-clean", 9, [18, 19], form="wav")
+    librispeech_files(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def dataset(root, small):
-    return small(librispeech, root, COUNTS)
+def dataset(root):
+    return shrunk("librispeech", root, UTTERANCES)
 
 
 def test_speech_and_text_come_padded(dataset, prepared, evaluated):
@@ -64,7 +33,7 @@ def test_speech_and_text_come_padded(dataset, prepared, evaluated):
     used = (batch["targets"] > 0).sum(axis=1)
     assert (batch["target_paddings"].sum(axis=1) == 256 - used).all()
     assert ((batch["targets"] > 0) == (batch["target_paddings"] == 0)).all()
-    assert detokenize(batch["targets"], dataset) == [text(number) for number in (6, 7, 8, 9)]
+    assert detokenize(batch["targets"], dataset) == [spoken(number) for number in (6, 7, 8, 9)]
 
 
 def test_wav_files_are_read_alike(dataset, prepared, evaluated):
@@ -98,15 +67,15 @@ def test_what_is_left_out_is_counted(dataset, root, prepared, changes, reason):
     assert dataset.sizes[Split.TRAIN] == 6
 
 
-def test_the_longest_utterance_allowed_is_kept(dataset, root, small, prepared):
+def test_the_longest_utterance_allowed_is_kept(dataset, root, prepared):
     chapter(root, "train-clean-100", 77, [0], samples=SAMPLES)
-    whole = {**COUNTS, Split.TRAIN: 7}
-    assert prepared(small(librispeech, root, whole)).sizes[Split.TRAIN] == 7
+    whole = {**UTTERANCES, Split.TRAIN: 7}
+    assert prepared(shrunk("librispeech", root, whole)).sizes[Split.TRAIN] == 7
 
 
 def test_another_number_than_published_is_reported_but_is_no_fault(dataset, prepared):
     prepared(dataset)
-    other = replace(dataset, published={**COUNTS, Split.TEST: 3})
+    other = replace(dataset, published={**UTTERANCES, Split.TEST: 3})
     assert other.missing() is None
     assert prepare.report(other) == ["the test split has 2 examples, 3 are published"]
 
@@ -148,4 +117,11 @@ def test_a_transcript_in_another_encoding_is_refused(dataset, root):
     place = chapter(root, "train-clean-100", 77, [0])
     (place / "77-1.trans.txt").write_bytes("77-1-0000 CAFÉ".encode("latin-1"))
     with pytest.raises(UserError, match=r"77-1.trans.txt is not UTF-8"):
+        prepare.prepare(dataset, Silent())
+
+
+def test_all_missing_folders_are_named(dataset, root):
+    for folder in ("dev-other", "train-clean-360"):
+        next((root / "librispeech/LibriSpeech" / folder).glob("*/*/*.trans.txt")).unlink()
+    with pytest.raises(UserError, match=r"(?s)no transcripts.*/train-clean-360\n.*/dev-other"):
         prepare.prepare(dataset, Silent())

@@ -1,62 +1,24 @@
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
 from algoperf.errors import UserError
 from algoperf.inputs import prepare
 from algoperf.spec import Split
-from tests.real_files import Silent, tfds_folder
-from workloads.datasets.ogbg import batched, ogbg, room
-
-COUNTS = {Split.TRAIN: 30, Split.VALIDATION: 7, Split.TEST: 5}
-
-
-def graph(number: int, nodes: int | None = None, **changes):
-    """A ring of nodes, as TFDS has it: each edge once; the first feature is the graph's number."""
-    count = nodes or 5 + number * 7 % 20
-    labels = np.full(128, np.nan, np.float32)
-    labels[number % 128] = 1
-    labels[(number + 1) % 128] = 0
-    return {
-        "num_nodes": np.array([count]),
-        "node_feat": np.full((count, 9), number, np.float32),
-        "num_edges": np.array([count]),
-        "edge_feat": np.full((count, 3), number, np.float32),
-        "edge_index": np.stack([np.arange(count), (np.arange(count) + 1) % count], axis=1),
-        "labels": labels,
-    } | changes
-
-
-def write(root, train):
-    def features():
-        tensor = tfds.features.Tensor
-        return {
-            "num_nodes": tensor(shape=(None,), dtype=np.int64),
-            "node_feat": tensor(shape=(None, 9), dtype=np.float32),
-            "num_edges": tensor(shape=(None,), dtype=np.int64),
-            "edge_feat": tensor(shape=(None, 3), dtype=np.float32),
-            "edge_index": tensor(shape=(None, 2), dtype=np.int64),
-            "labels": tensor(shape=(128,), dtype=np.float32),
-        }
-
-    splits = {
-        "train": train,
-        "validation": [graph(number) for number in range(40, 47)],
-        "test": [graph(number) for number in range(50, 55)],
-    }
-    tfds_folder(root / "ogbg", "ogbg_molpcba", "0.1.3", features, splits)
+from tests.real_files import Silent
+from tests.small_data import MOLECULES, graph, ogbg_files, shrunk
+from workloads.datasets.ogbg import batched, room
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
-    write(root, [graph(number) for number in range(30)])
+    ogbg_files(root)
     return root
 
 
 @pytest.fixture
-def dataset(root, small):
-    return small(ogbg, root, COUNTS)
+def dataset(root):
+    return shrunk("ogbg", root, MOLECULES)
 
 
 def record(nodes, ends, labels):
@@ -122,9 +84,9 @@ def test_an_evaluation_has_every_graph_once_and_weighs_them(dataset, prepared):
     assert len(set(chosen)) == 7
 
 
-def test_a_batch_that_the_largest_molecule_does_not_fit_is_refused(tmp_path, small, prepared):
-    write(tmp_path, [graph(number) for number in range(29)] + [graph(29, nodes=60)])
-    dataset = prepared(small(ogbg, tmp_path, COUNTS))
+def test_a_batch_that_the_largest_molecule_does_not_fit_is_refused(tmp_path, prepared):
+    ogbg_files(tmp_path, [graph(number) for number in range(29)] + [graph(29, nodes=60)])
+    dataset = prepared(shrunk("ogbg", tmp_path, MOLECULES))
     message = (
         r"batch size 2 does not suit 'ogbg': it leaves room for 51 nodes and 112 edges, and the"
     )
@@ -140,11 +102,11 @@ def test_a_batch_that_the_largest_molecule_does_not_fit_is_refused(tmp_path, sma
         ({"labels": np.full(128, 2, np.float32)}, "graph 3 of its part: a label is neither 0, 1"),
     ],
 )
-def test_bad_graphs_are_named(tmp_path, small, changes, message):
+def test_bad_graphs_are_named(tmp_path, changes, message):
     train = [graph(number) for number in range(30)]
     train[3] |= changes
     if "edge_index" in changes:
         train[3]["edge_feat"] = np.zeros((1, 3), np.float32)
-    write(tmp_path, train)
+    ogbg_files(tmp_path, train)
     with pytest.raises(UserError, match=message):
-        prepare.prepare(small(ogbg, tmp_path, COUNTS), Silent())
+        prepare.prepare(shrunk("ogbg", tmp_path, MOLECULES), Silent())

@@ -2,54 +2,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
 from algoperf.errors import UserError
 from algoperf.inputs import prepare
 from algoperf.spec import Split
-from tests.real_files import Silent, tfds_folder
+from tests.real_files import Silent
+from tests.small_data import PAIRS, pair, shrunk, wmt_files
 from workloads.datasets.wmt import EOS, detokenize, packed_row, references, wmt
-
-COUNTS = {Split.TRAIN: 40, Split.VALIDATION: 5, Split.TEST: 4}
-NOUNS = ["Hund", "Katze", "Haus", "Baum", "Wagen", "Fluss", "Vogel"]
-NAMES = ["dog", "cat", "house", "tree", "car", "river", "bird"]
-
-
-def pair(number: int) -> dict[str, str]:
-    one, other, third = number % 7, number // 7 % 7, number * number % 7
-    return {
-        "de": f"Der {NOUNS[one]} sah den {NOUNS[other]}, und {number} {NOUNS[third]}.",
-        "en": f"The {NAMES[one]} saw the {NAMES[other]}, and {number} {NAMES[third]}s.",
-    }
-
-
-def folder(root, name, splits):
-    def features():
-        return {"de": tfds.features.Text(), "en": tfds.features.Text()}
-
-    tfds_folder(root / "wmt" / name, "de-en", "1.0.0", features, splits)
-
-
-def write(root, extra=(), extra_test=()):
-    train = [pair(number) for number in range(40)]
-    folder(root, "wmt17_translate", {"train": [*train, *extra]})
-    held_out = {
-        "validation": [pair(number) for number in range(100, 105)],
-        "test": [*(pair(number) for number in range(200, 204)), *extra_test],
-    }
-    folder(root, "wmt14_translate", held_out)
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
-    write(root)
+    wmt_files(root)
     return root
 
 
 @pytest.fixture
-def dataset(root, small):
-    return small(wmt, root, COUNTS)
+def dataset(root):
+    return shrunk("wmt", root, PAIRS)
 
 
 def test_an_evaluation_has_a_pair_in_a_row(dataset, prepared, evaluated):
@@ -112,11 +83,11 @@ def test_training_packs_every_pair_once_an_epoch(dataset, prepared, check_stream
     assert filled > 0.7
 
 
-def test_what_is_left_out_or_cut_is_counted(tmp_path, small, prepared, evaluated):
+def test_what_is_left_out_or_cut_is_counted(tmp_path, prepared, evaluated):
     long = {"de": " ".join(["Hund"] * 300), "en": "dogs"}
-    write(tmp_path, [long, {"de": "Hund", "en": " "}], [long])
-    counts = {**COUNTS, Split.TEST: 5}
-    dataset = prepared(small(wmt, tmp_path, counts, {**counts, Split.TRAIN: 42}))
+    wmt_files(tmp_path, [long, {"de": "Hund", "en": " "}], [long])
+    counts = {**PAIRS, Split.TEST: 5}
+    dataset = prepared(shrunk("wmt", tmp_path, counts, {**counts, Split.TRAIN: 42}))
     assert prepare.report(dataset) == [
         "test: 1 pairs cut to 256 tokens on a side",
         "train: 1 pairs of more than 256 tokens on a side left out",
@@ -127,20 +98,23 @@ def test_what_is_left_out_or_cut_is_counted(tmp_path, small, prepared, evaluated
     assert batch["inputs"][4].all()
 
 
-def test_the_vocabulary_does_not_change_from_one_training_to_the_next(root, small, tmp_path):
+def test_the_vocabulary_does_not_change_from_one_training_to_the_next(root, tmp_path):
     (tmp_path / "wmt").mkdir()
     for name in ("wmt17_translate", "wmt14_translate"):
         (tmp_path / "wmt" / name).symlink_to(root / "wmt" / name)
     models = []
-    for dataset in (small(wmt, root, COUNTS), small(wmt, tmp_path, COUNTS)):
+    for dataset in (shrunk("wmt", root, PAIRS), shrunk("wmt", tmp_path, PAIRS)):
         prepare.prepare(dataset, Silent())
         models.append((dataset.root / "wmt/prepared/vocabulary.model").read_bytes())
     assert models[0] == models[1]
 
 
-def test_sources_that_are_not_there_are_all_named(tmp_path, small):
-    with pytest.raises(UserError, match=r"wmt17_translate/de-en/1.0.0 is missing"):
-        prepare.prepare(small(wmt, tmp_path, COUNTS), Silent())
+def test_sources_that_are_not_there_are_all_named(tmp_path):
+    with pytest.raises(
+        UserError,
+        match=r"(?s)wmt17_translate/de-en/1.0.0 is mis.*wmt14_translate/de-en/1.0.0 is mis",
+    ):
+        prepare.prepare(shrunk("wmt", tmp_path, PAIRS), Silent())
 
 
 def test_detokenising_needs_the_vocabulary(tmp_path):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import sacrebleu
 
+from algoperf.metric import Metric
 from algoperf.spec import Split
-from algoperf.workload import Evaluator, Metric, init_model
+from algoperf.workload import Evaluator, init_model
 from tests import batches, tiny
 from workloads.losses import token_cross_entropy
 from workloads.metrics.bleu import Translate, bleu

@@ -1,11 +1,12 @@
-"""What every model of the full suite has to obey, at small sizes.
+"""What every model of the full suite has to obey, base and variant, made narrow.
 
 One compilation of the training step and one of the outputs serve all checks of a model.
 """
 
 import dataclasses
+from collections.abc import Callable
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -13,19 +14,68 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algoperf.workload import Loss, WorkloadView, init_model
+from algoperf import registry
+from algoperf.metric import Loss
+from algoperf.workload import WorkloadView, init_model
 from tests import batches, tiny
-from workloads import losses
-from workloads.models.conformer import Conformer
-from workloads.models.deepspeech import DeepSpeech
-from workloads.models.dlrm import DLRM
-from workloads.models.gnn import GNN
-from workloads.models.language import LanguageModel
-from workloads.models.mlp import MLP
-from workloads.models.resnet import ResNet
-from workloads.models.transformer import Transformer
-from workloads.models.unet import UNet
-from workloads.models.vit import ViT
+
+
+class Narrow(NamedTuple):
+    """How a family's models are made small: changed fields, and a batch that goes with them."""
+
+    changes: Callable[[Any], dict[str, Any]]
+    make: batches.Make
+
+
+_IMAGES = partial(batches.images, side=16, channels=3, classes=3)
+_SPEECH = partial(batches.speech, samples=6400, length=4, tokens=6)
+
+NARROW = {
+    "criteo1tb": Narrow(
+        lambda model: {
+            "table_rows": 50,
+            "table_width": 4,
+            "bottom": (6, 6) if model.residual else (5, 4),
+            "top": (7, 7),
+        },
+        partial(batches.clicks, rows=50),
+    ),
+    "fastmri": Narrow(
+        lambda model: {"channels": 2, "pools": model.pools - 1}, partial(batches.scans, side=18)
+    ),
+    "imagenet_resnet": Narrow(lambda model: {"blocks": (1, 1), "width": 4, "classes": 3}, _IMAGES),
+    "imagenet_vit": Narrow(
+        lambda model: {"patch": 8, "width": 8, "depth": 1, "heads": 2, "classes": 3},
+        partial(_IMAGES, mixed=True),
+    ),
+    "librispeech_conformer": Narrow(
+        lambda model: {"vocabulary": 6, "width": 8, "heads": 2, "blocks": 1}, _SPEECH
+    ),
+    "librispeech_deepspeech": Narrow(
+        lambda model: {"vocabulary": 6, "width": 8, "recurrent": 1, "dense_layers": 1}, _SPEECH
+    ),
+    "ogbg": Narrow(
+        lambda model: {"outputs": 5, "latent": 6, "hidden": (7,) * len(model.hidden), "steps": 2},
+        partial(batches.molecules, labels=5, nodes=8, edges=16),
+    ),
+    "wmt": Narrow(
+        lambda model: {
+            "vocabulary": 11,
+            "width": 8,
+            "heads": 2,
+            "layers": 1,
+            "mlp_width": 6,
+            "max_length": 8,
+        },
+        partial(batches.sentences, length=8, tokens=11, packed=True),
+    ),
+    "finewebedu_lm": Narrow(
+        lambda model: {"vocabulary": 11, "width": 8, "heads": 2, "layers": 1, "mlp_width": 6},
+        partial(batches.text, length=8, tokens=11),
+    ),
+    "mnist": Narrow(lambda model: {"widths": (5,), "classes": 3}, _IMAGES),
+    "cifar": Narrow(lambda model: {"blocks": (1, 1), "width": 4, "classes": 3}, _IMAGES),
+}
 
 
 class Case(NamedTuple):
@@ -34,93 +84,32 @@ class Case(NamedTuple):
     loss: Loss
 
 
-_IMAGES = partial(batches.images, side=16, channels=3, classes=3)
-_CLICKS = partial(batches.clicks, rows=50)
-_SPEECH = partial(batches.speech, samples=6400, length=4, tokens=6)
-_SENTENCES = partial(batches.sentences, length=8, tokens=11)
-_VIT = ViT(
-    patch=8,
-    width=8,
-    depth=1,
-    heads=2,
-    classes=3,
-    dropout_rate=0.3,
-    inner_dropout=True,
-    fixed_positions=True,
-    representation=True,
-    zero_head=True,
-)
-_DLRM = DLRM(table_rows=50, table_width=4, bottom=(5, 4), top=(6, 6), dropout_rate=0.3)
-_TRANSFORMER = Transformer(
-    vocabulary=11, width=8, heads=2, layers=1, mlp_width=6, max_length=8, dropout_rate=0.3
-)
-_CONFORMER = Conformer(vocabulary=6, width=8, heads=2, blocks=1, dropout_rate=0.3)
-_DEEPSPEECH = DeepSpeech(vocabulary=6, width=8, recurrent=1, dense_layers=1, dropout_rate=0.3)
+def _case(workload: Any) -> Case:
+    narrow = NARROW[workload.base or workload.name]
+    model = dataclasses.replace(workload.model, **narrow.changes(workload.model))
+    if hasattr(model, "dropout_rate"):
+        model = dataclasses.replace(model, dropout_rate=0.3)
+    return Case(model, narrow.make, workload.loss)
 
-CASES = {
-    "mlp": Case(MLP((5,), 3, dropout_rate=0.3), _IMAGES, losses.softmax_cross_entropy),
-    "resnet": Case(
-        ResNet(blocks=(1, 1), width=4, classes=3, bottleneck=True, large_images=True),
-        _IMAGES,
-        losses.softmax_cross_entropy,
-    ),
-    "vit": Case(_VIT, partial(_IMAGES, mixed=True), losses.softmax_cross_entropy),
-    "vit_glu_post": Case(
-        dataclasses.replace(_VIT, glu=True, post_norm=True), _IMAGES, losses.softmax_cross_entropy
-    ),
-    "vit_map": Case(
-        dataclasses.replace(_VIT, attention_pooling=True), _IMAGES, losses.softmax_cross_entropy
-    ),
-    "dlrm": Case(dataclasses.replace(_DLRM, normalise=True), _CLICKS, losses.sigmoid_cross_entropy),
-    "dlrm_residual": Case(
-        dataclasses.replace(_DLRM, residual=True, interactions=False),
-        _CLICKS,
-        losses.sigmoid_cross_entropy,
-    ),
-    "unet": Case(
-        UNet(channels=2, pools=2, dropout_rate=0.3),
-        partial(batches.scans, side=10),
-        losses.absolute_error,
-    ),
-    "unet_layer_norm": Case(
-        UNet(channels=2, pools=1, layer_norm=True, dropout_rate=0.3),
-        partial(batches.scans, side=10),
-        losses.absolute_error,
-    ),
-    "gnn": Case(
-        GNN(outputs=5, latent=6, hidden=(7, 6), steps=2, dropout_rate=0.3),
-        partial(batches.molecules, labels=5, nodes=8, edges=16),
-        losses.known_label_cross_entropy,
-    ),
-    "transformer": Case(_TRANSFORMER, partial(_SENTENCES, packed=True), losses.token_cross_entropy),
-    "transformer_glu_post": Case(
-        dataclasses.replace(_TRANSFORMER, glu=True, post_norm=True, temperature=2.0),
-        _SENTENCES,
-        losses.token_cross_entropy,
-    ),
-    "language": Case(
-        LanguageModel(vocabulary=11, width=8, heads=2, layers=1, mlp_width=6, dropout_rate=0.3),
-        partial(batches.text, length=8, tokens=11),
-        partial(losses.token_cross_entropy, padded=False),
-    ),
-    "conformer": Case(_CONFORMER, _SPEECH, losses.ctc),
-    "conformer_no_post_norm": Case(
-        dataclasses.replace(_CONFORMER, post_block_norm=False, temperature=1.6),
-        _SPEECH,
-        losses.ctc,
-    ),
-    "deepspeech": Case(_DEEPSPEECH, _SPEECH, losses.ctc),
-    "deepspeech_layer_norm": Case(
-        dataclasses.replace(_DEEPSPEECH, batch_norm=False, output_norm=False, residual=False),
-        _SPEECH,
-        losses.ctc,
-    ),
-}
 
-_SLOW = {"vit_glu_post", "transformer_glu_post", "conformer_no_post_norm", "deepspeech_layer_norm"}
-every_model = pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in _SLOW else n for n in CASES]
-)
+FULL = {n: w for n, w in registry.workloads().items() if w.suite == "full"}
+CASES = {name: _case(workload) for name, workload in FULL.items()}
+WITHOUT_DROPOUT = {n for n, case in CASES.items() if not hasattr(case.model, "dropout_rate")}
+
+
+def models(*families: str) -> pytest.MarkDecorator:
+    """Bases and, in the slow set, variants of these families, or of all."""
+    return pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param(name, marks=[] if workload.base is None else pytest.mark.slow)
+            for name, workload in FULL.items()
+            if not families or name.startswith(families)
+        ],
+    )
+
+
+every_model = models()
 
 
 QUICKLY = {"xla_backend_optimization_level": 0}
@@ -140,9 +129,14 @@ class Ready:
         # Not the initial values: their programs take long to compile, and what starts at zero on
         # purpose would hide what is behind it.
         rng = np.random.default_rng(1)
-        shapes, state = jax.eval_shape(partial(init_model, workload), jax.random.key(0))
+        batch = self.batch
+        variables = jax.eval_shape(
+            lambda key: case.model.init(key, batch, False), jax.random.key(0)
+        )
+        state = {key: tree for key, tree in variables.items() if key != "params"}
         self.params = jax.tree.map(
-            lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), shapes
+            lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32),
+            self.view.parameter_shapes,
         )
         self.state = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), state)
         self.step = jax.jit(
@@ -175,6 +169,31 @@ def test_the_loss_is_finite_and_gradients_flow_to_every_parameter(name):
         assert (gradient != 0).any(), jax.tree_util.keystr(path)
 
 
+@every_model
+def test_steps_against_the_gradient_lower_the_loss(name):
+    params = ready(name).params
+    losses = []
+    for _ in range(4):
+        (loss, _), gradients = ready(name).step(
+            params, ready(name).state, ready(name).batch, jax.random.key(0)
+        )
+        losses.append(float(loss))
+        size = float(np.sqrt(sum(np.square(g).sum() for g in jax.tree.leaves(gradients))))
+        params = jax.tree.map(lambda p, g, s=size: p - 0.01 * g / s, params, gradients)
+    assert losses == sorted(losses, reverse=True)
+    assert len(set(losses)) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_compiled_and_not_compiled_agree(name):
+    with jax.disable_jit():
+        plain, _ = ready(name).view.per_example_loss(
+            ready(name).params, ready(name).state, ready(name).batch, train=False
+        )
+    np.testing.assert_allclose(plain.total, ready(name).evaluated().total, rtol=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_initial_values_give_a_finite_loss(name):
@@ -189,7 +208,7 @@ def test_training_is_random_where_there_is_dropout_and_evaluation_is_not(name):
     (again, _), _ = ready(name).trained(0)
     (other, _), _ = ready(name).trained(1)
     assert float(one) == float(again)
-    assert (float(one) == float(other)) is (name == "resnet")
+    assert (float(one) == float(other)) is (name in WITHOUT_DROPOUT)
     assert ready(name).evaluated()[0].tolist() == ready(name).evaluated()[0].tolist()
 
 
@@ -212,7 +231,7 @@ def test_every_dropout_has_the_rate_that_was_asked_for(name):
             jax.random.key(0),
         )
     assert set(found) <= {0.125}
-    assert bool(found) is (name != "resnet")
+    assert bool(found) is (name not in WITHOUT_DROPOUT)
 
 
 @every_model
@@ -237,12 +256,7 @@ def test_a_masked_example_has_no_influence(name):
     assert (whole.weight > 0).all()
 
 
-SPEECH = [name for name in CASES if name.startswith(("conformer", "deepspeech"))]
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in _SLOW else n for n in SPEECH]
-)
+@models("librispeech")
 def test_what_lies_in_the_padding_of_audio_has_no_influence(name):
     batch = ready(name).batch
     noise = np.random.default_rng(5).normal(size=batch["inputs"].shape).astype(np.float32)
@@ -259,7 +273,7 @@ def test_what_lies_in_the_padding_of_audio_has_no_influence(name):
     assert jax.tree.all(jax.tree.map(np.array_equal, plain, state))
 
 
-@pytest.mark.parametrize("name", ["conformer", "deepspeech"])
+@pytest.mark.parametrize("name", ["librispeech_conformer", "librispeech_deepspeech"])
 def test_a_longer_array_with_more_padding_changes_nothing_but_its_length(name):
     """640 samples are 4 frames, one after subsampling. All of the first example is audio, so that
     only of the others the frames are the same."""
@@ -280,7 +294,7 @@ def test_a_longer_array_with_more_padding_changes_nothing_but_its_length(name):
 
 
 def test_graph_padding_has_no_influence():
-    batch = ready("gnn").batch
+    batch = ready("ogbg").batch
     padded_node, padded_edge = batch["node_graph"] == 4, batch["edge_graph"] == 4
     assert padded_node.any()
     assert padded_edge.any()
@@ -292,7 +306,7 @@ def test_graph_padding_has_no_influence():
         "senders": np.where(padded_edge, 1, batch["senders"]).astype(np.int32),
     }
     np.testing.assert_array_equal(
-        ready("gnn").evaluated(**changed).total, ready("gnn").evaluated().total
+        ready("ogbg").evaluated(**changed).total, ready("ogbg").evaluated().total
     )
 
 
@@ -309,10 +323,10 @@ def replaced(array: np.ndarray, start: int, stop: int) -> np.ndarray:
     return other
 
 
-@pytest.mark.parametrize(("name", "first"), [("transformer", 5), ("language", 4)])
+@pytest.mark.parametrize(("name", "first"), [("wmt", 5), ("finewebedu_lm", 4)])
 def test_a_decoder_does_not_see_what_comes_later(name, first):
     """Changed from place 4 on: a word is read one place later by the one, at once by the other."""
-    key = "targets" if name == "transformer" else "inputs"
+    key = "targets" if name == "wmt" else "inputs"
     plain = outputs(name)
     changed = outputs(name, **{key: replaced(ready(name).batch[key], 4, 8)})
     np.testing.assert_array_equal(changed[:, :first], plain[:, :first])
@@ -321,23 +335,23 @@ def test_a_decoder_does_not_see_what_comes_later(name, first):
 
 def test_packed_sentences_do_not_see_each_other():
     """The first sentence's words, also the last of them, have no influence on the second's."""
-    batch = ready("transformer").batch
-    plain = outputs("transformer")
+    batch = ready("wmt").batch
+    plain = outputs("wmt")
     for key in ("inputs", "targets"):
-        changed = outputs("transformer", **{key: replaced(batch[key], 0, 4)})
+        changed = outputs("wmt", **{key: replaced(batch[key], 0, 4)})
         np.testing.assert_array_equal(changed[:, 4:], plain[:, 4:])
         assert (changed[:, 1:4] != plain[:, 1:4]).any()
     # And the second is what it would be alone.
     alone = {key: np.roll(array, 4, axis=1) for key, array in batch.items()}
     alone |= {key: 1 + (alone[key] != 2) for key in alone if key.endswith("segments")}
-    np.testing.assert_allclose(outputs("transformer", **alone)[:, :4], plain[:, 4:], atol=1e-5)
+    np.testing.assert_allclose(outputs("wmt", **alone)[:, :4], plain[:, 4:], atol=1e-5)
 
 
 def test_decoding_step_by_step_is_decoding_at_once():
     """Given the same tokens, each step's logits are those of the whole."""
-    model, batch = _TRANSFORMER, batches.sentences(3, length=8, tokens=11)
+    model, batch = CASES["wmt"].model, batches.sentences(3, length=8, tokens=11)
     batch = {**batch, "targets": np.maximum(batch["targets"], 1)}  # no padding among targets
-    params = ready("transformer").params
+    params = ready("wmt").params
     whole = model.apply({"params": params}, batch, train=False)
     encoded = model.apply({"params": params}, batch, train=False, method="encode")
 

@@ -1,0 +1,176 @@
+"""Samples of lm-evaluation-harness 0.4.0 and later, as written by `--log_samples`.
+
+`<output>/<org>__<model>/samples_<task>_<date>.jsonl`, one object a document and filter, with
+`results_<date>.json` beside it; before 0.4.3 `<output>/<model_args>_<task>.jsonl`, a JSON array,
+with `results.json`. In files, numbers and truths are strings; the target is a string and not
+always the index of the correct choice; a file written twice holds everything twice.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from scoring.diagnostics.readers import jsonl
+from scoring.diagnostics.readers.samples import NoSampleError, Sample, frame, gold_of, number
+from scoring.diagnostics.table import Rows
+from scoring.leaderboard.logs import Problem
+
+_FILE = re.compile(r"samples_(?P<task>.+?)(?:_(?P<date>\d{4}-\d{2}-\d{2}T[^.]*(?:\.\d+)?))?$")
+_TRUTHS = {"True", "False", "true", "false", "1", "0", "1.0", "0.0"}
+
+
+def knows(record: Mapping[str, Any]) -> bool:
+    """Whether a record is of this tool."""
+    return "doc_id" in record and ("filtered_resps" in record or "resps" in record)
+
+
+def read(path: Path) -> Rows:
+    """Reads one samples file; a task that is not multiple choice is told and left out."""
+    problems: list[Problem] = []
+    model, task = _model_and_task(path, problems)
+    found: dict[str, list[Sample]] = {}
+    odd: dict[str, list[int]] = {}
+    for line, record in jsonl.records(path, problems):
+        try:
+            sample, contradicts = _sample(record)
+        except NoSampleError as error:
+            odd.setdefault(str(error), []).append(line)
+            continue
+        found.setdefault(str(record.get("filter", "none")), []).append(sample)
+        if contradicts:
+            odd.setdefault("its acc contradicts its target and log-likelihoods", []).append(line)
+            continue
+    for what, lines in odd.items():
+        kept = what.startswith("its acc")
+        text = f"line {lines[0]}{f' and {len(lines) - 1} more' if len(lines) > 1 else ''}: {what}"
+        problems.append(Problem(str(path), text, "took the target's word" if kept else "left out"))
+    if not found:
+        return Rows(pd.DataFrame(), problems)
+    chosen = "none" if "none" in found else next(iter(found))
+    if len(found) > 1:
+        what = f"has {len(found)} filters ({', '.join(found)})"
+        problems.append(Problem(str(path), what, f"took {chosen!r}"))
+    return Rows(frame(model, task, found[chosen]), problems)
+
+
+def _model_and_task(path: Path, problems: list[Problem]) -> tuple[str, str]:
+    folder = path.resolve().parent
+    match = _FILE.match(path.stem)
+    if match and match["date"]:
+        results = jsonl.document(folder / f"results_{match['date']}.json")
+        return _model(results, folder.name), match["task"]
+    results = jsonl.document(folder / "results.json")
+    tasks = [t for key in ("configs", "results") for t in results.get(key) or {}]
+    task = max((t for t in tasks if path.stem.endswith(f"_{t}")), key=len, default="")
+    if task:
+        arguments = path.stem.removesuffix(f"_{task}")
+        pretrained = re.search(r"pretrained__([^,]+)", arguments)
+        return _model(results, pretrained[1] if pretrained else folder.name), task
+    if match:
+        return _model(results, folder.name), match["task"]
+    what = "does not name its task, and no results.json beside it does"
+    problems.append(Problem(str(path), what, f"called the task {path.stem!r}"))
+    return _model(results, folder.name), path.stem
+
+
+def _model(results: Mapping[str, Any], otherwise: str) -> str:
+    """The model as its folder is named, with its revision if it is not the main one."""
+    config = results.get("config") or {}
+    arguments = config.get("model_args") or ""
+    if isinstance(arguments, str):
+        arguments = dict(re.findall(r"([^,=\s]+)=([^,]+)", arguments))
+    name = results.get("model_name") or arguments.get("pretrained") or otherwise
+    revision = arguments.get("revision") or config.get("model_revision") or "main"
+    name = re.sub(r"[\"<>:/\|\\?\*\[\]]+", "__", str(name))
+    return name if revision == "main" or "@" in name else f"{name}@{revision}"
+
+
+def _sample(record: Mapping[str, Any]) -> tuple[Sample, bool]:
+    """One record as a sample, and whether it contradicts itself.
+
+    Raises:
+        NoSampleError: If it is no multiple-choice sample.
+    """
+    loglik = _logliks(record)
+    arguments = _arguments(record)
+    if len(arguments) not in (0, len(loglik)):
+        raise NoSampleError(f"{len(loglik)} responses to {len(arguments)} requests")
+    uncond: list[float] = []
+    half = len(loglik) // 2
+    # acc_mutual_info asks every choice again without its question.
+    alone = len(arguments) > 1 and all(not prompt for prompt, _ in arguments[half:])
+    if "acc_mutual_info" in record or (alone and any(prompt for prompt, _ in arguments[:half])):
+        loglik, uncond, arguments = loglik[:half], loglik[half:], arguments[:half]
+    texts = [text.removeprefix(" ") for _, text in arguments]
+    prompts = [prompt for prompt, _ in arguments]
+    same_texts = len(texts) > 1 and len(set(texts)) == 1 and len(set(prompts)) > 1
+    hit = number(record.get("acc"))
+    target = record.get("target")
+    gold, contradicts = gold_of(target, texts, loglik, hit, same_texts=same_texts)
+    extra: dict[str, Sequence[float]] = {"loglik_uncond": uncond} if uncond else {}
+    if texts:
+        extra |= {
+            "n_chars": [len(text) for text in texts],
+            "n_bytes": [len(text.encode()) for text in texts],
+        }
+    sample = Sample(
+        key=_key(record),
+        number=str(record.get("doc_id")),
+        loglik=loglik,
+        gold=gold,
+        extra=extra,
+        prompt=record.get("prompt_hash") or (_hash(prompts[0]) if prompts else ""),
+        target=record.get("target_hash") or ("" if target is None else _hash(str(target))),
+    )
+    return sample, contradicts
+
+
+def _logliks(record: Mapping[str, Any]) -> list[float]:
+    """The log-likelihoods; each response is a pair (log-likelihood, whether it is the greedy one).
+
+    A number that is not one becomes NaN, to be counted with the others.
+    """
+    responses = record.get("filtered_resps") or record.get("resps") or []
+    found = []
+    for response in responses:
+        pair = response
+        while isinstance(pair, list) and pair and isinstance(pair[0], list):
+            pair = pair[0]
+        is_pair = isinstance(pair, list) and len(pair) == 2
+        if not is_pair or str(pair[1]) not in _TRUTHS:
+            raise NoSampleError("no log-likelihoods of choices (is the task multiple choice?)")
+        found.append(number(pair[0]))
+    if not found:
+        raise NoSampleError("no responses")
+    return found
+
+
+def _arguments(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(prompt, continuation) of every request, as a list (in memory) or an object (in files)."""
+    given = record.get("arguments") or []
+    if isinstance(given, dict):
+        ordered = sorted(given.items(), key=lambda item: int(item[0].rpartition("_")[2]))
+        pairs = [(each.get("arg_0"), each.get("arg_1")) for _, each in ordered]
+    else:
+        pairs = [tuple(each[:2]) for each in given if isinstance(each, list) and len(each) >= 2]
+    if not all(isinstance(text, str) for pair in pairs for text in pair):
+        raise NoSampleError("requests that are not of a prompt and a continuation")
+    return [(str(prompt), str(text)) for prompt, text in pairs]
+
+
+def _key(record: Mapping[str, Any]) -> str:
+    """The document's hash: recorded since 0.4.3, before it is made in the same way."""
+    if record.get("doc_hash"):
+        return str(record["doc_hash"])
+    if record.get("doc") is not None:
+        return _hash(json.dumps(record["doc"], indent=2, ensure_ascii=False))
+    return str(record.get("doc_id"))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -1,0 +1,60 @@
+"""Intervals by drawing samples anew, or whole clusters of them."""
+
+import numpy as np
+
+from scoring.diagnostics.table import Floats, Integers
+
+BATCH = 1 << 20
+"""Weights that are held at a time: one matrix product does many draws."""
+
+
+def sums(columns: Floats, cluster: Integers | None, draws: int, seed: int) -> Floats:
+    """Sums of columns over samples drawn with replacement; all columns share the draws.
+
+    Args:
+        columns: Shape (samples, columns).
+        cluster: Number of the cluster of each sample: whole clusters are drawn; or None.
+        draws: How many.
+        seed: Same seed, same draws.
+
+    Returns:
+        Shape (draws, columns).
+    """
+    if cluster is not None:
+        by_cluster = np.zeros((int(cluster.max()) + 1, columns.shape[1]))
+        np.add.at(by_cluster, cluster, columns)
+        columns = by_cluster
+    rng = np.random.default_rng(seed)
+    n = len(columns)
+    found = np.empty((draws, columns.shape[1]))
+    batch = max(BATCH // n, 1)
+    for start in range(0, draws, batch):
+        weights = np.stack([
+            np.bincount(rng.integers(n, size=n), minlength=n)
+            for _ in range(min(batch, draws - start))
+        ]).astype(float)  # fmt: skip
+        found[start : start + batch] = weights @ columns
+    return found
+
+
+def mean_interval(
+    columns: Floats, cluster: Integers | None, draws: int, seed: int
+) -> tuple[Floats, Floats]:
+    """95 % percentile intervals of column means; NaN is left out of a mean.
+
+    Returns:
+        Lower and upper ends, shape (columns,).
+    """
+    known = ~np.isnan(columns)
+    both = np.concatenate([np.where(known, columns, 0.0), known], axis=1)
+    total, count = np.split(sums(both, cluster, draws, seed), 2, axis=1)
+    return interval(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
+
+
+def interval(draws: Floats) -> tuple[Floats, Floats]:
+    """95 % percentile interval over the first axis; NaN where any draw is not defined."""
+    low, high = np.full(draws.shape[1], np.nan), np.full(draws.shape[1], np.nan)
+    known = ~np.isnan(draws).any(axis=0)
+    if known.any():
+        low[known], high[known] = np.quantile(draws[:, known], [0.025, 0.975], axis=0)
+    return low, high

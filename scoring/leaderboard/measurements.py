@@ -1,0 +1,124 @@
+"""The evaluations of one trial: `eval_measurements.csv` as numbers, and what is wrong with it."""
+
+import csv
+import math
+import re
+from collections.abc import Iterator
+from operator import itemgetter
+
+import numpy as np
+from numpy.typing import NDArray
+
+AXES = {
+    "seconds": "accumulated_submission_time",
+    "steps": "global_step",
+    "examples": "examples",
+    "flops": "flops",
+}
+"""What time can be measured in, and the column that holds it."""
+
+_SHARES = {
+    "evaluation_s": "accumulated_eval_time",
+    "data_s": "accumulated_data_time",
+    "compile_s": "accumulated_compile_time",
+    "total_s": "total_duration",
+}
+
+FIELDS = (*AXES, *_SHARES, "validation", "test")
+"""What is read of each evaluation; NaN where the log does not have it."""
+
+_CUT = 3
+"""A last cell so much shorter than those above it is taken as cut off. Fewer digits do no harm."""
+
+_CUT_EXPONENT = re.compile(r"[eE][-+]?\d?$")
+"""Python and NumPy write at least two digits."""
+
+Fault = tuple[str, str]
+"""What is wrong, and what was done about it."""
+
+
+def parse(raw: bytes, metric: str) -> tuple[NDArray[np.float64], list[Fault]]:
+    """The file's evaluations in order.
+
+    Args:
+        raw: The file.
+        metric: The target's metric; its columns are `validation/<metric>` and `test/<metric>`.
+
+    Returns:
+        Shape (evaluations, len(FIELDS)), and the faults found. A line that is not an evaluation is
+        a fault and left out.
+    """
+    names = [*AXES.values(), *_SHARES.values(), f"validation/{metric}", f"test/{metric}"]
+    lines = raw.decode("utf-8-sig", errors="replace").splitlines()
+    rows, faults = [], []
+    header: list[str] = []
+    pick = itemgetter(0)  # until the header tells where the columns are
+    if not any(map(str.strip, lines)):
+        return _array([]), [("is empty", "counted as not reached")]
+    for number, cells in _cells(lines, faults):
+        if not header:
+            header = cells
+            needed = {AXES["seconds"], f"validation/{metric}"}
+            if absent := sorted(needed - set(header)):
+                what = f"has no column {', '.join(absent)}"
+                return _array([]), [*faults, (what, "counted as not reached")]
+            if twice := sorted({name for name in names if header.count(name) > 1}):
+                faults.append((f"has {', '.join(twice)} twice", "took the first of them"))
+            # A column that is not there reads from an empty cell behind the last.
+            places = [header.index(n) if n in header else len(header) for n in names]
+            pick = itemgetter(*places)
+        elif cells == header:
+            faults.append((f"line {number} is the header again", "left the line out"))
+        elif len(cells) != len(header):
+            what = f"line {number} has {len(cells)} of {len(header)} cells"
+            faults.append((what, "left the line out"))
+        else:
+            row = _numbers(pick((*cells, "")))
+            if row is None or not (math.isfinite(row[0]) and row[0] >= 0):
+                faults.append((f"line {number} is not an evaluation", "left the line out"))
+            else:
+                rows.append((number, row, cells[-1]))
+    if rows and not raw.endswith((b"\n", b"\r")) and rows[-1][0] == len(lines):
+        shortest = min((len(last) for _, _, last in rows[:-1]), default=0)
+        if len(rows[-1][2]) < shortest - _CUT or _CUT_EXPONENT.search(rows[-1][2]):
+            faults.append((f"line {len(lines)} is cut off", "left the line out"))
+            rows.pop()
+    array = _array([row for _, row, _ in rows])
+    return array, [*faults, *_faults_of(array, metric)]
+
+
+def _cells(lines: list[str], faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells) of the lines that are not blank; no cell goes over a line's end."""
+    for number, line in enumerate(lines, 1):
+        if '"' in line:
+            try:
+                yield number, next(csv.reader([line], strict=True))
+            except csv.Error as error:
+                faults.append((f"line {number} is no CSV: {error}", "left the line out"))
+        elif line.strip():
+            yield number, line.split(",")
+
+
+def _numbers(cells: tuple[str, ...]) -> list[float] | None:
+    try:
+        values = [float(cell) if cell else math.nan for cell in cells]
+    except ValueError:
+        return None
+    # Python reads 1_0 as ten, nobody else does.
+    return None if any("_" in cell for cell in cells) else values
+
+
+def _array(rows: list[list[float]]) -> NDArray[np.float64]:
+    return np.array(rows, np.float64).reshape(len(rows), len(FIELDS))
+
+
+def _faults_of(array: NDArray[np.float64], metric: str) -> Iterator[Fault]:
+    if not len(array):
+        yield "has no evaluation", "counted as not reached"
+        return
+    values, seconds = array[:, FIELDS.index("validation")], array[:, FIELDS.index("seconds")]
+    if odd := int((~np.isfinite(values)).sum()):
+        what = f"validation/{metric} is not a number in {odd} of {len(values)} evaluations"
+        yield what, "such an evaluation never meets the target"
+    if back := int((np.diff(seconds) < 0).sum()):
+        yield f"time goes back {back} times", "took the first evaluation that meets the target"

@@ -1,0 +1,53 @@
+"""A trial in the tests' own process, on a workload that compiles in a moment."""
+
+import optax
+import pytest
+
+from algoperf import registry, trial
+from algoperf.records import TrialRecord, TrialSpec, read_measurements
+from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.submission import Algorithm, Submission, from_optax
+from tests import tiny
+
+SGD = from_optax(lambda hp, workload: optax.sgd(0.3), steps=lambda workload: workload.step_hint)
+
+
+class Time:
+    """Moves by `tick` whenever it is read."""
+
+    def __init__(self, tick: float = 0.0) -> None:
+        self.seconds = 0.0
+        self.tick = tick
+
+    def __call__(self) -> float:
+        self.seconds += self.tick
+        return self.seconds
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs an algorithm on a workload: (ending, measurements, facts)."""
+
+    def run_(algorithm: Algorithm, workload=tiny.workload, now=None, seed=0, trial_number=1):
+        fixed = WorkloadRules(
+            workload.validation, workload.test, workload.budget_s, workload.step_hint
+        )
+        source = tmp_path / "source.py"
+        source.write_text("")
+        submission = Submission("source", source, "0", "", None, algorithm)
+        monkeypatch.setattr(registry, "workload", lambda _: workload)
+        monkeypatch.setattr(trial, "load", lambda _: submission)
+        spec = TrialSpec(
+            "source", source, registry.source_hash(source), "tiny", 1, trial_number, seed, None,
+            Ruleset.SELF_TUNING, "tests", fixed,
+        )  # fmt: skip
+        record = TrialRecord(spec, tmp_path)
+        record.begin()
+        beats: list[trial.Beat] = []
+        ending, facts = trial.run(spec, record, beats.append, clock_now=now or Time(1e-3))
+        folder = record.finish(ending, facts)
+        measured = folder / "eval_measurements.csv"
+        rows = read_measurements(folder) if measured.exists() else None
+        return ending, rows, facts
+
+    return run_

@@ -1,0 +1,60 @@
+"""A report's sections: all there is, each with a text and words for its picture."""
+
+import html
+import re
+
+import numpy as np
+import pytest
+
+from scoring.diagnostics import page, sections, study
+from tests.scoring.diagnostics.families import tidy, trend
+
+
+@pytest.fixture
+def diagnosis(tmp_path):
+    def of(compute=None, models=5):
+        path = tmp_path / "choices.csv"
+        tidy(*trend(models=models, samples=30), compute=compute).to_csv(path, index=False)
+        return study.diagnose([path])
+
+    return of
+
+
+def test_every_section_can_be_read_without_its_picture(diagnosis):
+    found = list(sections.sections(diagnosis()))
+    names = [section.name for section in found]
+    assert names == ["ccdf", "levels", "masses", "attribution", "reliability"]
+    for section in found:
+        assert section.figure is not None
+        assert "letters" in section.alternative
+        assert len(section.text) > 40
+        assert not section.table.empty
+
+
+def test_without_compute_there_is_less_to_draw(diagnosis):
+    found = {s.name: s for s in sections.sections(diagnosis(compute=[np.nan] * 5))}
+    assert "ccdf" not in found
+    assert found["levels"].figure is None
+    assert found["masses"].figure is not None
+
+
+def test_the_words_have_the_numbers_of_the_picture(diagnosis):
+    found = diagnosis()
+    section = next(sections.sections(found))
+    row = section.table[section.table["score"] == "accuracy"].iloc[0]
+    assert f"accuracy: {row['share_above']:.0%} of samples above 0.75" in section.alternative
+
+
+def test_one_model_is_enough_for_what_needs_no_other(diagnosis):
+    found = {s.name for s in sections.sections(diagnosis(models=1))}
+    assert found == {"levels", "masses", "reliability"}
+
+
+def test_the_page_has_every_section_and_its_words(diagnosis):
+    found = diagnosis()
+    text = page.html(found)
+    for section in sections.sections(found):
+        assert f">{section.title}</h2>" in text
+        assert html.escape(section.alternative) in text
+    assert "#000000" not in text  # invisible on a dark page
+    assert "http" not in re.sub(r'xmlns[:a-z]*="[^"]*"', "", text)

@@ -1,0 +1,57 @@
+"""`algoperf diagnose` as a person meets it: what it prints and writes, messages, exit status."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.scoring.diagnostics.families import tidy, trend
+
+TOOL = Path(sys.executable).parent / "algoperf"
+
+
+def tool(*arguments, cwd):
+    return subprocess.run(
+        [TOOL, "diagnose", *map(str, arguments)],
+        capture_output=True, text=True, cwd=cwd, check=False,
+        env=os.environ | {"COLUMNS": "160"},
+    )  # fmt: skip
+
+
+def test_one_file_is_enough(tmp_path):
+    tidy(*trend()).to_csv(tmp_path / "choices.csv", index=False)
+    result = tool("choices.csv", "--json", "a/out.json", "--out", "report", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert "log p_vocab" in result.stdout
+    assert "glyph-5" in result.stdout
+    found = json.loads((tmp_path / "a/out.json").read_text())
+    assert {"correlations", "flips", "forecast", "fits", "problems"} <= set(found)
+    assert json.loads((tmp_path / "report/diagnosis.json").read_text()) == found
+    for name in ("correlations", "ccdf", "levels", "alignment"):
+        assert (tmp_path / f"report/{name}.csv").read_text().count("\n") > 1
+    for name in ("ccdf", "levels", "masses", "attribution", "reliability"):
+        assert (tmp_path / f"report/{name}.svg").read_text().count("letters") > 0
+        assert (tmp_path / f"report/{name}.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.csv"], "There is no file or folder 'absent.csv'"),
+        (["good.csv", "--models", "absent.csv"], "There is no file or folder 'absent.csv'"),
+        (["other.csv"], "is no tidy choice table: it lacks model"),
+        (["good.csv", "--normalisation", "per_tokn"], "Did you mean 'per_token'"),
+        (["good.csv", "--json", "good.csv/x.json"], "Cannot write good.csv/x.json"),
+    ],
+)
+def test_a_mistake_gets_one_message_and_status_2(tmp_path, arguments, message):
+    tidy(*trend(models=3, samples=3)).to_csv(tmp_path / "good.csv", index=False)
+    (tmp_path / "other.csv").write_text("step,loss\n1,2\n")
+    result = tool(*arguments, cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr.replace("\n", " ")
+    assert "Traceback" not in result.stderr
