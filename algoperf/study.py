@@ -1,6 +1,7 @@
 """What has to be run, what is there already, what is missing. No jax until something is."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,9 @@ class Plan:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
+    """A time in the unit that suits it; "no limit" if it is infinite."""
+    if math.isinf(seconds):
+        return "no limit"
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
