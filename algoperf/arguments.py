@@ -94,7 +94,7 @@ def _add_reading(verbs: Any) -> None:
         help="raw, per_token, per_char, per_byte, pmi (default: all that the files allow)",
     )  # fmt: skip
     verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
-    verb.add_argument("--out", type=Path, metavar="DIR", help="report: csv, json, plots")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="report: html, csv, json, plots")
 
 
 def _add_data_verb(verbs: Any) -> None:

@@ -85,7 +85,7 @@ def run(
     todo = study.plan(submissions, names, fixed, folder, studies)
     console.print(
         f"{todo.total} trials under the rules {fixed.name!r}: {todo.done} recorded in {folder}, "
-        f"{len(todo.todo)} to run{f' (at most {todo.worst_case})' if todo.todo else ''}.",
+        f"{len(todo.todo)} to run{f' ({todo.worst_case})' if todo.todo else ''}.",
         soft_wrap=True,
         highlight=False,
         markup=False,
@@ -301,13 +301,20 @@ def targets(
     console.print(listing.targets(rules.name, names))
 
 
+_WIDE = 150
+"""Characters of a line where the output is no terminal."""
+
+
 def list_(what: str, *, json: bool = False) -> None:
     """Prints workloads, submissions, suites or rules, for people or for programs."""
     rows = listing.rows(what)
     if json:
         sys.stdout.write(listing.as_json(rows) + "\n")
     else:
-        Console().print(listing.table(rows))
+        console = Console()
+        # Into a file or a pipe there is no width to fit.
+        console = console if console.is_terminal else Console(width=_WIDE)
+        console.print(listing.table(rows))
 
 
 def data_list() -> None:

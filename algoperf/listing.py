@@ -111,13 +111,20 @@ def as_json(found: Sequence[Row]) -> str:
     return json.dumps(found, indent=2, allow_nan=False)
 
 
+_FOR_PROGRAMS = {
+    "suite", "base", "mirrors", "loss_type", "higher_is_better", "test_target", "step_hint",
+}  # fmt: skip
+"""Facts of a workload that only `--json` tells."""
+
+
 def table(found: Sequence[Row], *, heading: bool = True) -> Table:
-    """The rows as a table for the terminal."""
+    """The rows as a table for the terminal; of workloads what fits into a narrow one."""
+    names = [name for name in found[0] if name not in _FOR_PROGRAMS]
     shown = Table(show_header=heading)
-    for name in found[0]:
-        shown.add_column(name.replace("_", " "))
+    for place, name in enumerate(names):
+        shown.add_column(name.replace("_", " "), no_wrap=not place, overflow="fold")
     for row in found:
-        shown.add_row(*(Text(_cell(value)) for value in row.values()))
+        shown.add_row(*(Text(_cell(row[name])) for name in names))
     return shown
 
 

@@ -35,13 +35,16 @@ class Plan:
     @property
     def worst_case(self) -> str:
         """Submission time if every trial uses its budget, as text."""
-        return f"{duration(sum(spec.fixed.budget_s for spec in self.todo))} of training"
+        seconds = sum(spec.fixed.budget_s for spec in self.todo)
+        return (
+            "without a budget"
+            if math.isinf(seconds)
+            else f"at most {duration(seconds)} of training"
+        )
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it; "no limit" if it is infinite."""
-    if math.isinf(seconds):
-        return "no limit"
+    """A time in the unit that suits it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -213,7 +213,7 @@ def trained() -> Iterator[Any]:
         yield pytest.param(submission, name, marks=marks, id=f"{name}-{submission}")
 
 
-@pytest.mark.parametrize(("submission", "name"), trained())
+@pytest.mark.parametrize(("submission", "name"), list(trained()))
 def test_every_submission_trains_every_workload(submission, name):
     assert check(submission, rulesets.of_suite(WORKLOADS[name].suite), [name]) == []
 

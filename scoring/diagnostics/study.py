@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from algoperf.errors import UserError
 from algoperf.registry import unknown
 from scoring.diagnostics import (
     align,
@@ -213,7 +214,13 @@ def _chosen(block: Block, asked: Sequence[str] | None, problems: list[Problem]) 
         if asked is None and column in block.extra and name not in there:
             what = f"{column} is not known for every choice"
             problems.append(Problem(block.where, what, f"did without {name}"))
-    return [name for name in there if asked is None or name in asked]
+    chosen = [name for name in there if asked is None or name in asked]
+    if not chosen:
+        raise UserError(
+            f"{block.where} allows no normalisation that was asked for ({', '.join(asked or ())}); "
+            f"it allows {', '.join(there)}."
+        )
+    return chosen
 
 
 def _notes(tables: dict[str, pd.DataFrame]) -> list[str]:

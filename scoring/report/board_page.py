@@ -92,12 +92,16 @@ def _test_times(board: Leaderboard) -> Table:
         (r["submission"], r["workload"]): r["test_time"] for r in board.times.to_dict("records")
     }
     rows = [
-        [Cell(workload), *(number(time[name, workload]) for name in board.submissions)]
+        [Cell(workload), *(_duration(time[name, workload]) for name in board.submissions)]
         for workload in board.rules.base_workloads
     ]
     unit = table.UNIT[board.axis]
     caption = f"Time to the test target [{unit}]; reported, not scored"
     return Table(["workload", *board.submissions], rows, caption)
+
+
+def _duration(time: float) -> Cell:
+    return Cell(table.duration(time), min(time, 1e300))
 
 
 def _order(board: Leaderboard) -> Iterator[page.Block]:
@@ -159,7 +163,7 @@ def _tuning(board: Leaderboard) -> Iterator[page.Block]:
             Cell(row["workload"]),
             number(row["study"], "{:d}"),
             number(row["trial"], "{:d}"),
-            number(row["time"]),
+            _duration(row["time"]),
             Cell(f"{row['reached']} of {row['trials']}", row["reached"]),
             number(row["next"], "{:.2f}x"),
             Cell(_point(row["point"])),
@@ -242,7 +246,7 @@ def _rules(board: Leaderboard) -> Iterator[page.Block]:
                 Cell(name),
                 Cell(f"{fixed.validation.metric} {sign} {fixed.validation.value:g}"),
                 number(fixed.test.value),
-                number(fixed.budget_s),
+                _duration(fixed.budget_s),
                 number(fixed.step_hint, "{:d}"),
             ]
         )

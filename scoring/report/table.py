@@ -16,6 +16,9 @@ UNIT = {"seconds": "s", "steps": "steps", "examples": "examples", "flops": "FLOP
 
 Row = Mapping[Hashable, Any]
 
+_FIRST = 6
+"""Columns of the leaderboard that stand in the first table of the terminal."""
+
 _ALIKE = 3
 """More problems alike than that are one line in the terminal; the files have them all."""
 
@@ -160,9 +163,21 @@ def terminal(board: Leaderboard, console: Console) -> None:
     lines += [Text(text) for text in [order_holds(board)] if text]
     lines += [Text(note, style="yellow") for note in board.notes]
     lines += [Text(line, style="yellow") for line in problems(board.problems)]
-    main = _table(f"Leaderboard, rules {board.rules.name}", headings(board), cells(board), 1)
+    titles, rows = headings(board), cells(board)
+    main = _table(
+        f"Leaderboard, rules {board.rules.name}",
+        titles[:_FIRST],
+        [row[:_FIRST] for row in rows],
+        1,
+    )
+    # Two tables, since one would be cut off in a narrow terminal.
+    rest = _table(
+        "Speed, and what the times rest on",
+        [titles[1], *titles[_FIRST:]],
+        [[row[1], *row[_FIRST:]] for row in rows],
+    )
     by_workload = _table(f"Time-to-result [{UNIT[board.axis]}]", *times(board))
-    console.print(Group(main, by_workload, *lines))
+    console.print(Group(main, rest, by_workload, *lines))
 
 
 def problems(found: Sequence[Problem]) -> Iterator[str]:
@@ -178,10 +193,11 @@ def problems(found: Sequence[Problem]) -> Iterator[str]:
 
 
 def _table(title: str, heading: list[str], rows: list[list[str]], named: int = 0) -> Table:
+    wide = len(heading) <= _FIRST
     table = Table(title=Text(title), title_justify="left")
     for place, text in enumerate(heading):
         table.add_column(
-            text, justify="left" if place == named else "right", no_wrap=place == named
+            text, justify="left" if place == named else "right", overflow="fold", no_wrap=wide
         )
     for row in rows:
         table.add_row(*map(Text, row))

@@ -127,7 +127,8 @@ def _wanted(path: Path) -> list[str]:
     if absent := [name for name in required if name not in found]:
         raise UserError(
             f"{path} is no tidy choice table: it lacks {', '.join(absent)}. Needed are "
-            f"{', '.join(CHOICES)} (or {', '.join(SCORES)}); it has {', '.join(found[:20])}."
+            f"{', '.join(CHOICES)} (or {', '.join(SCORES)}); "
+            f"it has {', '.join(found[:20]) or 'none'}."
         )
     unused = set() if required is CHOICES else {*NUMBERS, *EXTRA_NUMBERS, "is_gold", CORRECTED}
     return [name for name in found if name in _TYPES and name not in unused]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from algoperf.errors import UserError
+from scoring.diagnostics import study
 from tests.scoring.diagnostics.families import tidy, trend
 
 TOOL = Path(sys.executable).parent / "algoperf"
@@ -55,3 +57,10 @@ def test_a_mistake_gets_one_message_and_status_2(tmp_path, arguments, message):
     assert result.returncode == 2, result.stderr
     assert message in result.stderr.replace("\n", " ")
     assert "Traceback" not in result.stderr
+
+
+def test_a_normalisation_that_the_file_does_not_allow_is_a_mistake(tmp_path):
+    path = tmp_path / "choices.csv"
+    tidy(*trend(models=3, samples=10)).to_csv(path, index=False)
+    with pytest.raises(UserError, match=r"allows no normalisation that was asked for \(per_char\)"):
+        study.diagnose([path], None, ["per_char"])
