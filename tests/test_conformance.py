@@ -206,9 +206,9 @@ def test_a_variant_differs_from_its_base_and_shares_its_data():
 
 
 def trained() -> Iterator[Any]:
-    """Every submission on every workload; only the quick suite's, and adamw, are fast enough."""
+    """Every submission on every workload; only the quick suite's are fast enough."""
     for submission, name in itertools.product(registry.submission_names(), WORKLOADS):
-        fast = name in BASES and (WORKLOADS[name].suite == "quick" or submission == "adamw")
+        fast = name in BASES and WORKLOADS[name].suite == "quick"
         marks = () if fast else pytest.mark.slow
         yield pytest.param(submission, name, marks=marks, id=f"{name}-{submission}")
 
