@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 from jax import monitoring
@@ -60,8 +59,7 @@ def use_cache() -> bool:
     devices = [device.device_kind for device in jax.devices()]
     kind = machine.fingerprint_id({**machine.fingerprint(devices), **machine.versions()})
     try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = home / "algoperf" / "compilations" / kind
+        folder = machine.cache_folder() / "compilations" / kind
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             return False

@@ -84,6 +84,15 @@ def calibrate() -> dict[str, float]:
     }
 
 
+def cache_folder() -> Path:
+    """Where this machine keeps what can be made again: below `XDG_CACHE_HOME` or `~/.cache`.
+
+    Raises:
+        RuntimeError: If there is no home at all.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "algoperf"
+
+
 SLOWED = 1.05
 """From here on a trial counts as one on a machine that was slowed down."""
 

@@ -13,6 +13,7 @@ import itertools
 import numpy as np
 
 from algoperf.rulesets import Scoring
+from scoring.intervals import LEVEL, interval
 from scoring.leaderboard import bootstrap, profiles, times
 from scoring.leaderboard.profiles import Suite
 
@@ -47,12 +48,12 @@ def simulate(studies: int, spread: float, miss: float, repeats: int) -> tuple[fl
                 for block in bootstrap.resample(by_study, 500, int(rng.integers(2**31)))
             ]
         )
-        low, high = bootstrap.interval(drawn)
+        low, high = interval(drawn)
         held.append((low <= truth) & (truth <= high))
         width.append(high - low)
         estimate = profiles.score(times.medians(by_study), suite, scoring)[1]
         above = bootstrap.order_probability(drawn)
-        sure = (above >= bootstrap.LEVEL) & (estimate[:, None] > estimate)
+        sure = (above >= LEVEL) & (estimate[:, None] > estimate)
         certain.append(sure.sum() / (SUBMISSIONS * (SUBMISSIONS - 1) / 2))
         right.extend((truth[:, None] > truth)[sure])
     return (

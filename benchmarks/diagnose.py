@@ -79,7 +79,7 @@ def whole(size: str) -> None:
         tool = Path(sys.executable).parent / "algoperf"
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         start = time.perf_counter()
-        subprocess.run(  # noqa: S603
+        subprocess.run(  # noqa: S603 - our own command
             [tool, "diagnose", path, "--json", path.with_suffix(".json")],
             check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip

@@ -5,15 +5,13 @@ from pathlib import Path
 
 from scoring.diagnostics import page, sections
 from scoring.diagnostics.study import Diagnosis
-from scoring.report.files import writing
+from scoring.report.files import write_text, writing
 from scoring.report.page import save
 
 
 def write_json(found: Diagnosis, path: Path) -> None:
     """Every number there is but the curves, which are in `ccdf.csv`."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n")
 
 
 def write_report(found: Diagnosis, folder: Path) -> list[Path]:

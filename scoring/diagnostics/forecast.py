@@ -140,11 +140,17 @@ def gadre_fits(seen: Seen) -> tuple[curves.Fit, curves.Fit, Callable[[Target], F
     if _vary(seen.facts):
         scale = np.array([laws.centre(column) for column in seen.facts.T])
         loss = curves.fit(laws.GADRE_LOSS, seen.facts / scale, seen.loss, resamples=0)
-        point = lambda target: (target.facts / scale)[None]  # noqa: E731
+
+        def point(target: Target) -> Floats:
+            return (target.facts / scale)[None]
+
     else:
         middle = laws.centre(seen.compute)
         loss = curves.fit(laws.LOSS_POWER, (seen.compute / middle)[:, None], seen.loss, resamples=0)
-        point = lambda target: np.array([[target.compute / middle]])  # noqa: E731
+
+        def point(target: Target) -> Floats:
+            return np.array([[target.compute / middle]])
+
     spread = max(float(np.ptp(seen.loss)), 1e-9)
     x = (seen.loss - seen.loss.mean())[:, None]
     return loss, curves.fit(laws.gadre_error(spread), x, 1 - seen.accuracy), point

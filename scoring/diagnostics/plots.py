@@ -113,8 +113,8 @@ def levels(found: Diagnosis) -> Figure:
     table = table[(table["normalisation"] == "raw") & (table["compute"] > 0)]
     told = found.tables["forecast"]
     figure, axes = _grid(table)
-    for axis, own in axes:
-        own = own.sort_values("compute")  # noqa: PLW2901
+    for axis, unordered in axes:
+        own = unordered.sort_values("compute")
         axis.plot(own["compute"], own["accuracy"], marker="o", label="accuracy", **style(0))
         axis.plot(
             own["compute"], own["p_choices_correct"], marker="s", label="p_choices", **style(1)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from scoring.diagnostics.table import Floats, Integers
+from scoring.intervals import interval
 
 BATCH = 1 << 20
 """Weights that are held at a time: one matrix product does many draws."""
@@ -49,12 +50,3 @@ def mean_interval(
     both = np.concatenate([np.where(known, columns, 0.0), known], axis=1)
     total, count = np.split(sums(both, cluster, draws, seed), 2, axis=1)
     return interval(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
-
-
-def interval(draws: Floats) -> tuple[Floats, Floats]:
-    """95 % percentile interval over the first axis; NaN where any draw is not defined."""
-    low, high = np.full(draws.shape[1], np.nan), np.full(draws.shape[1], np.nan)
-    known = ~np.isnan(draws).any(axis=0)
-    if known.any():
-        low[known], high[known] = np.quantile(draws[:, known], [0.025, 0.975], axis=0)
-    return low, high

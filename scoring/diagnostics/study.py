@@ -1,7 +1,7 @@
 """All diagnostics of a choice table: from the files to every number that is shown."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from algoperf import records
 from algoperf.errors import UserError
 from algoperf.registry import unknown
 from scoring.diagnostics import (
@@ -47,41 +48,27 @@ class Diagnosis:
 
     def as_json(self) -> dict[str, Any]:
         """The form that other programs read; `null` is what is not defined."""
-        return {
-            "correlations": [_nested(row) for row in _records(self.tables["correlations"])],
-            **{name: _records(t) for name, t in self.tables.items() if name not in _APART},
+        correlations = self.tables["correlations"].to_dict("records")
+        found = {
+            "correlations": [_nested(row) for row in correlations],
+            **{n: t.to_dict("records") for n, t in self.tables.items() if n not in _APART},
             "problems": [vars(problem) for problem in self.problems],
             "notes": self.notes,
         }
+        return records.plain(found)
 
 
 _APART = ("correlations", "ccdf", "reliability", "mass_points")
 """Tables that do not stand in the JSON as they are."""
 
 
-def _nested(row: dict[str, Any]) -> dict[str, Any]:
+def _nested(row: Mapping[Hashable, Any]) -> dict[str, Any]:
     """What belongs to the null in an object of its own."""
-    null = {key.removeprefix("null_"): row[key] for key in row if key.startswith("null_")}
-    return {key: value for key, value in row.items() if not key.startswith("null_")} | {
+    named = {str(key): value for key, value in row.items()}
+    null = {key.removeprefix("null_"): named[key] for key in named if key.startswith("null_")}
+    return {key: value for key, value in named.items() if not key.startswith("null_")} | {
         "null": null
     }
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(key): _plain(value) for key, value in row.items()} for row in table.to_dict("records")
-    ]
-
-
-def _plain(value: Any) -> Any:
-    """A value that JSON knows."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 @threadpool_limits.wrap(limits=1)

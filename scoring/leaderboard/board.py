@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from algoperf import machine, records
 from algoperf.errors import UserError
 from algoperf.rulesets import Rules, Ruleset
+from scoring.intervals import interval
 from scoring.leaderboard import bootstrap, profiles, sensitivity, times, views
 from scoring.leaderboard.find import Problem
 from scoring.leaderboard.logs import Logs, gaps, read
@@ -104,32 +105,28 @@ class Leaderboard:
 
     def as_json(self) -> dict[str, Any]:
         """The form that other programs read; `null` is a time that was never reached."""
-        return {
+        found = {
             "rules": self.rules.name,
             "time_axis": self.axis,
             "reference": self.reference,
             "leaderboard": [
                 {
-                    **records.plain(row),
-                    "interval": records.plain([row["low"], row["high"]]),
-                    "speedup_interval": records.plain([row["speedup_low"], row["speedup_high"]]),
-                    "rank_distribution": records.plain(self.ranks[place].tolist()),
-                    "above": records.plain(
-                        dict(zip(self.submissions, self.above[place].tolist(), strict=True))
-                    ),
+                    **row,
+                    "interval": [row["low"], row["high"]],
+                    "speedup_interval": [row["speedup_low"], row["speedup_high"]],
+                    "rank_distribution": self.ranks[place].tolist(),
+                    "above": dict(zip(self.submissions, self.above[place].tolist(), strict=True)),
                 }
                 for place, row in enumerate(self.scores.to_dict("records"))
             ],
-            "times": [records.plain(row) for row in self.times.to_dict("records")],
+            "times": self.times.to_dict("records"),
             "sensitivity": [vars(change) for change in self.changes],
-            "tuning": [
-                records.plain(row)
-                for row in views.tuning(self.logs.trials, self.chosen).to_dict("records")
-            ],
-            "shares": [records.plain(row) for row in views.shares(self.logs).to_dict("records")],
+            "tuning": views.tuning(self.logs.trials, self.chosen).to_dict("records"),
+            "shares": views.shares(self.logs).to_dict("records"),
             "problems": [vars(problem) for problem in self.problems],
             "notes": self.notes,
         }
+        return records.plain(found)
 
 
 def score(folders: Sequence[Path], rules: Rules, options: Options | None = None) -> Leaderboard:
@@ -221,7 +218,7 @@ def _sure(
         (["low", "high"], samples.scores),
         (["speedup_low", "speedup_high"], samples.speedups),
     ):
-        scores[names] = np.where(known, bootstrap.interval(drawn), np.nan).T
+        scores[names] = np.where(known, interval(drawn), np.nan).T
     scores["above_next"] = [*np.diagonal(above, 1), np.nan]
     scores["rank"] = bootstrap.shared_ranks(scores["score"].to_numpy(), above)
     ranks = bootstrap.rank_distribution(samples.scores)
@@ -293,8 +290,7 @@ def one_machine(trials: pd.DataFrame) -> None:
     Raises:
         UserError: That names the machines.
     """
-    timed = trials[trials["reached"] & trials["machine"].notna()]
-    machines = timed.groupby("machine")["submission"].unique()
+    machines = times.machines(trials)
     if len(machines) > 1:
         found = [
             f"{name or 'not recorded'}: {', '.join(sorted(names))}"

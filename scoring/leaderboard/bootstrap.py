@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algoperf.rulesets import Scoring
+from scoring.intervals import LEVEL
 from scoring.leaderboard import profiles, times
 from scoring.leaderboard.profiles import Floats, Suite
 
-LEVEL = 0.95
 _BLOCK = 200
 """Resamples that are held at once: memory does not grow with their number."""
 
@@ -84,13 +84,6 @@ def samples(
         bases = medians[..., : suite.bases]
         parts.append((ratios, scores, profiles.speedups(bases, reference, unreached)))
     return Samples(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-
-
-def interval(drawn: Floats) -> tuple[Floats, Floats]:
-    """Percentile interval at `LEVEL` over the leading dimension; NaN where anything is NaN."""
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
-    return low, high
 
 
 def order_probability(scores: Floats) -> Floats:

@@ -15,7 +15,8 @@ import pandas as pd
 
 from algoperf.errors import UserError
 from algoperf.rulesets import Rules, Ruleset
-from scoring.leaderboard import bootstrap, times
+from scoring.intervals import interval
+from scoring.leaderboard import times
 from scoring.leaderboard.board import RESAMPLES, SEED, one_machine
 from scoring.leaderboard.find import Problem
 from scoring.leaderboard.logs import Logs, read
@@ -197,7 +198,7 @@ def _pair(
     frame = pd.DataFrame(rows)
     mean = np.exp(np.mean(np.log(draws), axis=0)) if draws else np.full(RESAMPLES, np.nan)
     several = frame["studies"].min() > 1 and len(draws) > 0
-    low, high = bootstrap.interval(mean) if several else (np.nan, np.nan)
+    low, high = interval(mean) if several else (np.nan, np.nan)
     return Pair(
         *names,
         frame,
@@ -231,7 +232,7 @@ def _row(pair: Floats, budgets: Floats, rng: np.random.Generator) -> tuple[dict[
     )
     median = times.medians(pair)
     ratio = drawn[1] / drawn[0]
-    low, high = bootstrap.interval(ratio) if studies > 1 else (np.nan, np.nan)
+    low, high = interval(ratio) if studies > 1 else (np.nan, np.nan)
     return {
         "left": float(median[0]),
         "right": float(median[1]),

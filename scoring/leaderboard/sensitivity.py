@@ -91,8 +91,7 @@ def times_on(logs: Logs, axis: str) -> pd.Series:
 
 def comparable_axes(logs: Logs) -> Iterator[str]:
     """Axes on which every trial that reached its target can be compared with every other."""
-    timed = logs.trials[logs.trials["reached"] & logs.trials["machine"].notna()]
-    one_machine = len(set(timed["machine"])) <= 1
+    one_machine = len(times.machines(logs.trials)) <= 1
     for axis in AXES:
         there = np.isfinite(logs.evaluations[axis]).any() and times_on(logs, axis).notna().all()
         if there and (axis != "seconds" or one_machine):

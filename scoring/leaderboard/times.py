@@ -35,6 +35,15 @@ def chosen_trials(trials: pd.DataFrame, choice: Choice = Choice.FASTEST) -> pd.D
     return trials.loc[order.drop_duplicates(STUDY).index]
 
 
+def machines(trials: pd.DataFrame) -> pd.Series:
+    """Machine ("" if not recorded) to the submissions with a time from it.
+
+    Trials without a result do not matter, nor those whose manifest cannot be read.
+    """
+    timed = trials[trials["reached"] & trials["machine"].notna()]
+    return timed.groupby("machine")["submission"].unique()
+
+
 def study_array(
     studies: pd.DataFrame, submissions: Sequence[str], workloads: Sequence[str], column: str
 ) -> Floats:

@@ -11,9 +11,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from scoring.intervals import interval
 from scoring.leaderboard import profiles
 from scoring.leaderboard.board import Leaderboard
-from scoring.leaderboard.bootstrap import interval
 from scoring.report.page import INK
 
 # Okabe & Ito's palette: can be told apart with any colour vision; black is the text's.

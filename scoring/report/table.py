@@ -8,8 +8,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from scoring.intervals import LEVEL
 from scoring.leaderboard.board import Leaderboard
-from scoring.leaderboard.bootstrap import LEVEL
 from scoring.leaderboard.find import Problem
 
 UNIT = {"seconds": "s", "steps": "steps", "examples": "examples", "flops": "FLOPs"}

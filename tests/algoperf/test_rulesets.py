@@ -7,15 +7,8 @@ import pytest
 
 from algoperf import registry, rulesets
 from algoperf.errors import UserError
+from tests.scoring.trees import WORKLOAD
 
-WORKLOAD = {
-    "metric": "accuracy",
-    "higher_is_better": True,
-    "validation_target": 0.9,
-    "test_target": None,
-    "budget_s": 100.0,
-    "step_hint": 10,
-}
 RAW = {
     "suite": "mine",
     "tuning": {

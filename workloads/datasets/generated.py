@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from algoperf import machine
 from algoperf.data import ArrayDataset, Arrays, Augment, Prepare
 from algoperf.spec import Split
 
@@ -57,8 +58,7 @@ def with_eval_train(splits: Splits) -> Splits:
 
 
 def _file(name: str, sha256: str) -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "algoperf" / "generated" / f"{name}-{sha256[:16]}.npz"
+    return machine.cache_folder() / "generated" / f"{name}-{sha256[:16]}.npz"
 
 
 def _kept(name: str, sha256: str) -> Splits | None:
