@@ -38,7 +38,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_workloads(verb)
     verb.add_argument("--results", type=Path, metavar="DIR", help="default: results/SUITE")
     verb.add_argument("--studies", type=int, metavar="N", help="fewer studies than the rules grant")
-    verb.add_argument("--plan", action="store_true", help="say what would be run, and stop")
+    _add_held_out(verb)
+    verb.add_argument("--qualification", action="store_true", help="only the qualification set")
+    verb.add_argument(
+        "--plan", action="store_true",
+        help="show trials, points, budgets and the most that they cost, and stop",
+    )  # fmt: skip
     _add_data(verb)
 
     _add_reading(verbs)
@@ -64,6 +69,7 @@ def _add_reading(verbs: Any) -> None:
     verb.add_argument("--rules", metavar="NAME", help="name or file; default: the results' own")
     _add_axis(verb)
     _add_ruleset(verb)
+    _add_held_out(verb)
     verb.add_argument("--reference", metavar="SUBMISSION", help="that speedups are over")
     verb.add_argument("--strict", action="store_true", help="refuse logs with any problem")
     verb.add_argument("--json", type=Path, metavar="FILE", help="every number, for programs")
@@ -122,6 +128,13 @@ def _add_workloads(verb: argparse.ArgumentParser) -> None:
         "--workload", nargs="+", dest="workloads", metavar="NAME", help="these, not the suite's"
     )
     verb.add_argument("--rules", metavar="NAME", help="name or file; default: the suite's")
+
+
+def _add_held_out(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--held-out", type=int, metavar="SEED",
+        help="draw held-out variants, one of each data set; `score` knows the seed that was run",
+    )  # fmt: skip
 
 
 def _add_axis(verb: argparse.ArgumentParser) -> None:

@@ -5,7 +5,6 @@ no traceback), 1 a defect of ours (with its traceback), 130 stopped with Ctrl-C.
 """
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -70,45 +69,35 @@ def run(
     rules: str | None = None,
     results: Path | None = None,
     studies: int | None = None,
+    held_out: int | None = None,
+    qualification: bool = False,
     plan: bool = False,
 ) -> None:
     """Trains what is missing of `submissions` x `workloads` in the results folder."""
-    from algoperf import study
+    from algoperf import held_out as variants
+    from algoperf import planned, study
     from algoperf.console import Display
 
     if studies is not None and studies < 1:
         raise UserError(f"--studies is {studies}; it must be at least 1.")
     fixed = rulesets.of_suite(suite, rules)
-    names = _workload_names(fixed, workloads)
+    if held_out is not None:
+        fixed = variants.drawn(fixed, held_out)
+    names = _asked_workloads(fixed, workloads, qualification=qualification)
     folder = results or Path("results") / (suite if rules is None else fixed.name)
     console = Console()
     todo = study.plan(submissions, names, fixed, folder, studies)
-    console.print(
-        f"{todo.total} trials under the rules {fixed.name!r}: {todo.done} recorded in {folder}, "
-        f"{len(todo.todo)} to run{f' ({todo.worst_case})' if todo.todo else ''}.",
-        soft_wrap=True,
-        highlight=False,
-        markup=False,
-    )
-    for ruleset in dict.fromkeys(spec.ruleset for spec in todo.todo):
-        own = dict.fromkeys(spec.submission for spec in todo.todo if spec.ruleset == ruleset)
-        granted = fixed.tuning[ruleset]
-        console.print(
-            f"  {', '.join(own)} ({ruleset.replace('_', '-')}, {granted.studies} studies x "
-            f"{granted.trials} trials) on {', '.join(names)}",
-            soft_wrap=True,
-            highlight=False,
-            markup=False,
-        )
-    if unset := [name for name in names if math.isnan(fixed.workloads[name].validation.value)]:
-        console.print(
-            f"No target is set for {', '.join(unset)}: a trial there ends when its submission or "
-            f"its budget does. 'algoperf targets {fixed.suite} --set' sets them; it takes long.",
-            style="yellow",
-            soft_wrap=True,
-            highlight=False,
-        )
-    if plan or not todo.todo:
+    for line in planned.summary(todo, fixed, names, folder):
+        _say(console, line)
+    if unset := planned.unset(fixed, names):
+        console.print(unset, style="yellow", soft_wrap=True, highlight=False, markup=False)
+    if plan:
+        for shown in planned.tables(todo):
+            console.print(shown)
+        return
+    if held_out is not None:
+        variants.keep(folder, fixed, held_out)
+    if not todo.todo:
         return
     _require_data({spec.workload for spec in todo.todo})
     with Display(console, todo.done, todo.total) as display:
@@ -121,6 +110,19 @@ def run(
             soft_wrap=True,
             markup=False,
         )
+
+
+def _asked_workloads(
+    rules: Rules, asked: Sequence[str] | None, *, qualification: bool
+) -> list[str]:
+    """What is to be run: what is named, or the qualification set, or the suite with its draw."""
+    if not qualification:
+        return _workload_names(rules, asked or [*rules.base_workloads, *rules.held_out])
+    if asked:
+        raise UserError("--qualification names the workloads; leave out --workload.")
+    if not rules.qualification:
+        raise UserError(f"The rules {rules.name!r} have no qualification set.")
+    return list(rules.qualification)
 
 
 def check(
@@ -159,10 +161,12 @@ def score(
     reference: str | None = None,
     ruleset: str = Ruleset.EXTERNAL,
     strict: bool = False,
+    held_out: int | None = None,
     json: Path | None = None,
     out: Path | None = None,
 ) -> None:
     """Scores results folders or log trees; prints the leaderboard, writes what is asked for."""
+    from algoperf import held_out as variants
     from scoring.leaderboard import board, cache, logs
     from scoring.report import files, table
 
@@ -175,7 +179,13 @@ def score(
         strict=strict,
         cache=None if beside is None else beside / cache.NAME,
     )
-    found = board.score(folders, rulesets.load(name), options)
+    fixed = rulesets.load(name)
+    fixed = (
+        variants.as_recorded(fixed, folders)
+        if held_out is None
+        else variants.drawn(fixed, held_out)
+    )
+    found = board.score(folders, fixed, options)
     # Written first: who reads the table through a pipe may stop reading.
     if json is not None:
         files.write_json(found, json)
@@ -264,6 +274,10 @@ def diagnose(
     console = Console()
     text.terminal(found, console)
     _print_written(console, written)
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _print_written(console: Console, written: Sequence[Path]) -> None:

@@ -149,12 +149,14 @@ def targets(rules: str, names: Sequence[str]) -> Group:
         if (found := provenance.get(name)) is None:
             shown.add_row(name, "not set", "", end_section=True)
             continue
-        for place, algorithm in enumerate(how.submissions):
+        label = name
+        for algorithm in dict.fromkeys(run["submission"] for run in found["search"]):
             runs = [run for run in found["search"] if run["submission"] == algorithm]
-            shown.add_row("" if place else name, f"search, {algorithm}", _values(runs))
+            shown.add_row(label, f"search, {algorithm}", _values(runs))
+            label = ""
         best = found["repeats"][0]
         point = ", ".join(f"{key} {_cell(value)}" for key, value in best["point"].items())
-        shown.add_row("", f"best again, {best['submission']}", _values(found["repeats"]))
+        shown.add_row(label, f"best again, {best['submission']}", _values(found["repeats"]))
         shown.add_row("", "its point", point)
         fixed = (
             f"target {_cell(found['validation_target'])}, test target "
@@ -168,6 +170,8 @@ def targets(rules: str, names: Sequence[str]) -> Group:
         f"that hit it. The budget is {how.budget_factor:g} x the time that the slowest algorithm "
         "needs for the step hint."
     )
+    if not how.search_variants:
+        note += " Variants have no search: the best point of their base is repeated on them."
     return Group(shown, Text(note, style="dim"))
 
 

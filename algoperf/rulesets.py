@@ -92,6 +92,8 @@ class Rules:
         tuning: What each ruleset grants.
         base_workloads: Those that are scored, in the order of the table.
         held_out: Variants that veto their base if missed; empty in most rules.
+        held_out_pool: Groups of variants, by data set, of which a seed draws one each.
+        qualification: Workloads on which a submission qualifies, if the rules have any.
         workloads: Targets and budgets, by name; also of variants that are not scored.
         scoring: How times become a score.
         seed: Root of every trial's seed and of the points drawn.
@@ -103,6 +105,8 @@ class Rules:
     tuning: Mapping[Ruleset, Tuning]
     base_workloads: tuple[str, ...]
     held_out: tuple[str, ...]
+    held_out_pool: Mapping[str, tuple[str, ...]]
+    qualification: tuple[str, ...]
     workloads: Mapping[str, WorkloadRules]
     scoring: Scoring
     seed: int
@@ -173,9 +177,9 @@ def _extended(raw: Mapping[str, Any], path: Path, below: tuple[Path, ...]) -> Ma
 
 
 _KEYS = {
-    "name", "suite", "extends", "tuning", "base_workloads", "held_out", "workloads", "tau_min",
-    "tau_max", "cutoff", "choice", "profile_points", "budget_checked", "seed", "reference",
-    "target_setting",
+    "name", "suite", "extends", "tuning", "base_workloads", "held_out", "held_out_pool",
+    "qualification", "workloads", "tau_min", "tau_max", "cutoff", "choice", "profile_points",
+    "budget_checked", "seed", "reference", "target_setting",
 }  # fmt: skip
 
 
@@ -191,6 +195,8 @@ def _parse(raw: Mapping[str, Any], stem: str) -> Rules:
         tuning={Ruleset(name): _tuning(name, entry) for name, entry in raw["tuning"].items()},
         base_workloads=base_workloads,
         held_out=_names(raw, "held_out", workloads) if "held_out" in raw else (),
+        held_out_pool=_pool(raw.get("held_out_pool", {}), workloads, base_workloads),
+        qualification=_names(raw, "qualification", workloads) if "qualification" in raw else (),
         workloads=workloads,
         scoring=_scoring(raw),
         seed=_whole(raw.get("seed", 0), "seed", least=0),
@@ -203,6 +209,20 @@ def _parse(raw: Mapping[str, Any], stem: str) -> Rules:
     for name in rules.held_out:
         rules.base_of(name)
     return rules
+
+
+def _pool(
+    raw: Any, known: Mapping[str, Any], base_workloads: tuple[str, ...]
+) -> dict[str, tuple[str, ...]]:
+    """The groups, without the variants of workloads that these rules do not score."""
+    if not isinstance(raw, dict):
+        raise TypeError("held_out_pool must be groups of variants, by name")
+    bases = tuple(f"{name}_" for name in base_workloads)
+    pool = {
+        str(group): tuple(name for name in _names(raw, group, known) if name.startswith(bases))
+        for group in raw
+    }
+    return {group: variants for group, variants in pool.items() if variants}
 
 
 def _names(raw: Mapping[str, Any], key: str, known: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ AlgoPerf, whose target-setting runs use three quarters of the budget). The best 
 repeated with new seeds. The validation target is the median over those runs of the best
 validation value; the test target is the worst test value, among the runs that hit it, at the
 evaluation that did. The budget is `budget_factor` times the time that the slowest algorithm
-needs for the step hint, in whole seconds.
+needs for the step hint, in whole seconds. Where the rules say so, variants are not searched anew:
+the best point of their base is repeated on them.
 """
 
 import json
@@ -38,6 +39,7 @@ class Protocol:
         seeds: Repetitions of the best.
         horizon: Share of the step hint that a run takes.
         budget_factor: Budget as a multiple of the slowest algorithm's time for the step hint.
+        search_variants: Whether a variant has a search of its own, or takes its base's best point.
     """
 
     submissions: tuple[str, ...]
@@ -45,6 +47,7 @@ class Protocol:
     seeds: int
     horizon: float
     budget_factor: float
+    search_variants: bool = True
 
 
 Runner = Callable[[Sequence[TrialSpec]], None]
@@ -89,17 +92,37 @@ def set_targets(
         The provenance written beside the rules.
     """
     how = protocol(rules.name)
+    bases = [w for w in workloads if how.search_variants or w in rules.base_workloads]
+    variants = [name for name in workloads if name not in bases]
     search = [
         spec
-        for name in workloads
+        for name in bases
         for submission in how.submissions
         for spec in _search(rules, how, name, submission)
     ]
     run(_missing(search, results))
-    best = {name: _best([s for s in search if s.workload == name], results) for name in workloads}
-    repeats = [spec for name in workloads for spec in _repeats(rules, how, best[name])]
+    best = {name: _best([s for s in search if s.workload == name], results) for name in bases}
+    repeats = [spec for name in bases for spec in _repeats(rules, how, best[name])]
     run(_missing(repeats, results))
-    found = {
+    found = _settled(rules, how, search, repeats, results)
+    _write(rules.name, found)
+    at_base = {name: _best_of_base(rules, how, name) for name in variants}
+    repeats = [spec for best in at_base.values() for spec in _repeats(rules, how, best)]
+    run(_missing(repeats, results))
+    found |= (of_variants := _settled(rules, how, [], repeats, results))
+    _write(rules.name, of_variants)
+    return found
+
+
+def _settled(
+    rules: Rules,
+    how: Protocol,
+    search: Sequence[TrialSpec],
+    repeats: Sequence[TrialSpec],
+    results: Path,
+) -> dict[str, Any]:
+    """Settles each repeated workload, from the runs recorded."""
+    return {
         name: _settle(
             rules.workloads[name].validation,
             rules.workloads[name].step_hint,
@@ -107,10 +130,29 @@ def set_targets(
             [_outcome(s, results) for s in search if s.workload == name],
             [_outcome(s, results) for s in repeats if s.workload == name],
         )
-        for name in workloads
+        for name in dict.fromkeys(spec.workload for spec in repeats)
     }
-    _write(rules.name, found)
-    return found
+
+
+def _best_of_base(rules: Rules, how: Protocol, variant: str) -> TrialSpec:
+    """The trial that set the target of the variant's base, on the variant.
+
+    Raises:
+        UserError: If the base has no target yet, or the submission another search space by now.
+    """
+    base = rules.base_of(variant)
+    if (settled := provenance(rules.name).get(base)) is None:
+        raise UserError(
+            f"{variant} takes the best point of {base}, which has no target yet: name both."
+        )
+    best = settled["repeats"][0]
+    for spec in _search(rules, how, variant, best["submission"]):
+        if spec.point == best["point"]:
+            return spec
+    raise UserError(
+        f"The target of {base} was set at a point that {best['submission']}'s search space no "
+        f"longer gives: set it anew, with {variant}."
+    )
 
 
 def _search(rules: Rules, how: Protocol, workload: str, submission: str) -> list[TrialSpec]:
@@ -226,7 +268,7 @@ def _settle(
         target: Metric and direction; its value does not matter.
         step_hint: Of the workload.
         how: The protocol.
-        search: Outcomes of the search.
+        search: Outcomes of the search; empty for a variant that had none.
         repeats: Outcomes of the best point's repetitions.
     """
     # A run that never measured a number counts as the worst.
@@ -237,12 +279,12 @@ def _settle(
         raise UserError("More than half of the repeated runs measured nothing; widen the search.")
     hit = replace(target, value=value)
     tests = [r["test"] for r, v in zip(repeats, values, strict=True) if hit.met(v)]
+    timed = search or repeats
     by_algorithm = [
-        [run["step_s"] for run in search if run["submission"] == name and "step_s" in run]
+        [run["step_s"] for run in timed if run["submission"] == name and "step_s" in run]
         for name in how.submissions
     ]
-    # The fastest run of each: whatever else ran on the machine only ever made one slower.
-    step_s = max(min(times) for times in by_algorithm if times)
+    step_s = max(statistics.median(times) for times in by_algorithm if times)
     return {
         "validation_target": value,
         "test_target": min(tests) if target.higher_is_better else max(tests),

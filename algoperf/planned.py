@@ -1,0 +1,98 @@
+"""What a command would run, as tables: trials, budgets, the most that it can cost, the points."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from algoperf.records import TrialSpec
+from algoperf.rulesets import Rules
+from algoperf.study import Plan
+
+
+def summary(plan: Plan, rules: Rules, workloads: Sequence[str], results: object) -> Iterator[str]:
+    """What there is and what is missing, a line each.
+
+    Args:
+        plan: What is missing.
+        rules: Under which.
+        workloads: On which.
+        results: The folder.
+    """
+    yield (
+        f"{plan.total} trials under the rules {rules.name!r}: {plan.done} recorded in {results}, "
+        f"{len(plan.todo)} to run{f' ({plan.worst_case})' if plan.todo else ''}."
+    )
+    for ruleset in dict.fromkeys(spec.ruleset for spec in plan.todo):
+        own = dict.fromkeys(spec.submission for spec in plan.todo if spec.ruleset == ruleset)
+        granted = rules.tuning[ruleset]
+        yield (
+            f"  {', '.join(own)} ({ruleset.replace('_', '-')}, {granted.studies} studies x "
+            f"{granted.trials} trials) on {', '.join(workloads)}"
+        )
+    if rules.held_out:
+        yield f"  held out: {', '.join(rules.held_out)}"
+
+
+def unset(rules: Rules, workloads: Sequence[str]) -> str | None:
+    """What to know of workloads that have no target yet; None if all have one."""
+    names = [name for name in workloads if math.isnan(rules.workloads[name].validation.value)]
+    if not names:
+        return None
+    return (
+        f"No target is set for {', '.join(names)}: a trial there ends when its submission or "
+        f"its budget does. 'algoperf targets {rules.suite} --set' sets them; it takes long."
+    )
+
+
+def tables(plan: Plan) -> Iterator[Table]:
+    """Cost by workload, and every submission's points; nothing if nothing is to be run."""
+    if plan.todo:
+        yield _costs(plan.todo)
+        yield from _points(plan.todo)
+
+
+def _costs(todo: Sequence[TrialSpec]) -> Table:
+    """A row a workload and budget; the hours are those of trials that use all of it."""
+    shown = Table(title="To be run", show_footer=True)
+    shown.add_column("workload", footer="all", overflow="fold")
+    shown.add_column("trials", footer=str(len(todo)), justify="right")
+    shown.add_column("target", overflow="fold")
+    shown.add_column("budget of each [s]", justify="right")
+    shown.add_column("at most [h]", footer=_hours(todo), justify="right")
+    groups: dict[tuple[str, float], list[TrialSpec]] = {}
+    for spec in todo:
+        groups.setdefault((spec.workload, spec.fixed.budget_s), []).append(spec)
+    for (workload, budget_s), specs in groups.items():
+        target = specs[0].fixed.validation
+        aim = "not set" if math.isnan(target.value) else f"{target.metric} {target.value:.5g}"
+        budget = "none" if math.isinf(budget_s) else f"{budget_s:,.0f}"
+        shown.add_row(workload, str(len(specs)), aim, budget, _hours(specs))
+    return shown
+
+
+def _hours(specs: Sequence[TrialSpec]) -> str:
+    """Submission time of trials that use all of their budgets [h]."""
+    seconds = sum(spec.fixed.budget_s for spec in specs)
+    return "no limit" if math.isinf(seconds) else f"{seconds / 3600:,.2f}"
+
+
+def _points(todo: Sequence[TrialSpec]) -> Iterator[Table]:
+    """For each externally tuned submission the points, which are the same on every workload."""
+    for submission in dict.fromkeys(spec.submission for spec in todo):
+        points = {
+            (spec.study, spec.trial): spec.point
+            for spec in todo
+            if spec.submission == submission and spec.point
+        }
+        if not points:
+            continue
+        shown = Table(title=f"Points of {submission}")
+        names = list(next(iter(points.values())))
+        for heading in ("study", "trial", *names):
+            shown.add_column(heading, justify="right", overflow="fold")
+        for (study, trial), point in sorted(points.items()):
+            cells = (f"{v:.5g}" if isinstance(v, float) else str(v) for v in point.values())
+            shown.add_row(str(study), str(trial), *(Text(cell) for cell in cells))
+        yield shown
