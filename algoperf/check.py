@@ -1,14 +1,18 @@
 """Is a submission valid? Three steps on every workload, and every fault at once."""
 
+import itertools
+import math
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 
-from algoperf import contract, registry, tuning
+from algoperf import contract, inspection, registry, rulesets, tuning
 from algoperf.data import BatchStream
 from algoperf.errors import TrainingComplete, UserError
+from algoperf.guard import Guard, RuleBroken
 from algoperf.rulesets import Rules
 from algoperf.spec import Batch, Progress, Split, TrainState
 from algoperf.submission import Submission, examine
@@ -16,6 +20,9 @@ from algoperf.trial import initial_state
 from algoperf.workload import Evaluator, WorkloadView
 
 STEPS = 3
+
+_GROWTH = 0.05
+"""How much more memory a step may keep, as a share of the parameters'."""
 
 
 def check(
@@ -35,15 +42,50 @@ def check(
     Returns:
         One line a fault; empty if there is none.
     """
+    faults: list[str] = []
     try:
-        submission, faults = examine(name_or_path)
+        path = registry.submission_path(name_or_path)
+        faults += [str(finding) for finding in _findings(path) if finding.breaks]
+        with Guard(registry.submission_source(path)) as guard:
+            faults += _faults(name_or_path, rules, workloads, on_workload)
+            guard.check(whole=True)
+    except RuleBroken as error:
+        faults.append(str(error))
     except UserError as error:
         return [str(error)]
+    return faults
+
+
+def to_read(name_or_path: str) -> list[str]:
+    """Places in a submission that no program can judge; a line each."""
+    path = registry.submission_path(name_or_path)
+    return [str(finding) for finding in _findings(path) if not finding.breaks]
+
+
+def _findings(path: Path) -> list[inspection.Finding]:
+    source = registry.submission_source(path)
+    files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
+    names = rulesets.workload_names()
+    try:
+        return [finding for file in files for finding in inspection.inspect_source(file, names)]
+    except SyntaxError as error:
+        raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
+
+
+def _faults(
+    name_or_path: str, rules: Rules, workloads: Sequence[str], on_workload: Callable[[str], None]
+) -> list[str]:
+    submission, faults = examine(name_or_path)
     if submission is None:
         return faults
     point, too_few = _first_point(submission, rules)
     if not faults:
         faults = too_few
+    if point and submission.path.stem != "submission":  # other files beside it may read them
+        faults += [
+            f"search_space: {name!r} is read nowhere in the file; remove it, or use it"
+            for name in inspection.unread(submission.path, list(point))
+        ]
     for name in workloads:
         on_workload(name)
         faults += [f"{name}: {fault}" for fault in _Probe(submission, point, name, rules).run()]
@@ -81,6 +123,7 @@ class _Probe:
         batch_size = self._try("batch_size", self._batch_size) or self._workload.batch_size
         batches = self._workload.dataset.training(batch_size, seed=0)
         train = self._try("init", self._init)
+        held: list[int] = []
         for step in range(STEPS):
             if train is None:
                 return self._faults
@@ -89,11 +132,34 @@ class _Probe:
             batch = self._try("select_batch", self._select_batch, batches, *arguments)
             batch = next(batches) if batch is None else batch
             train = self._try("update", self._update, batch, *arguments)
+            del batch, arguments  # they hold the step before
+            held.append(sum(a.nbytes for a in jax.live_arrays() if not a.is_deleted()))
             if len(self._faults) > before:
                 break
+        else:
+            self._faults += self._growth(held)
         if train is not None:
             self._try("params_for_evaluation", self._params_for_evaluation, train)
         return self._faults
+
+    def _growth(self, held: list[int]) -> list[str]:
+        """Memory that every step takes and none gives back.
+
+        Args:
+            held: Bytes on the devices after each step.
+        """
+        model = sum(
+            math.prod(s.shape) * s.dtype.itemsize
+            for s in jax.tree.leaves(self._view.parameter_shapes)
+        )
+        grown = [after - before for before, after in itertools.pairwise(held)]
+        if min(grown) < _GROWTH * model:
+            return []
+        fault = (
+            f"`update` keeps {min(grown):,} bytes more after every step (the parameters are "
+            f"{model:,}): keep arrays in `optimizer_state`, not in lists or globals"
+        )
+        return [fault]
 
     def _try(self, stage: str, call: Callable[..., Any], *arguments: Any) -> Any:
         """The call's result, or None and a fault more."""

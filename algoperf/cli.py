@@ -139,6 +139,7 @@ def check(
     console = Console()
     from algoperf import compilation
     from algoperf.check import check as faults_of
+    from algoperf.check import to_read
 
     compilation.use_cache()
 
@@ -148,6 +149,8 @@ def check(
     faults = faults_of(submission, fixed, names, tell)
     if faults:
         raise UserError.of_many(f"{submission} is not ready to run:", faults)
+    for place in to_read(submission):
+        _say(console, f"For a reader: {place}")
     console.print(
         f"{submission} is valid: three steps on each of {', '.join(names)}.", highlight=False
     )

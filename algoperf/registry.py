@@ -141,6 +141,11 @@ def submission_name(path: Path) -> str:
     return path.parent.name if path.stem == "submission" else path.stem
 
 
+def submission_source(path: Path) -> Path:
+    """What the submission is made of: its file, or the folder of a `submission.py`."""
+    return path.parent if path.stem == "submission" else path
+
+
 def source_hash(path: Path) -> str:
     """SHA-256 of a submission's file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -310,6 +310,11 @@ def suites() -> dict[str, list[str]]:
     return found
 
 
+def workload_names() -> frozenset[str]:
+    """Every workload that any registered rules know."""
+    return frozenset(name for rules in registry.rules_files() for name in load(rules).workloads)
+
+
 def of_suite(suite: str, rules: str | None = None) -> Rules:
     """The rules asked for, or else the suite's: those of its name, or its newest.
 

@@ -16,6 +16,7 @@ from algoperf import contract, flops, machine, parameters, registry, sharding, t
 from algoperf.clock import RUN_AHEAD_S, Account, Clock, Meter
 from algoperf.data import BatchStream
 from algoperf.errors import TrainingComplete
+from algoperf.guard import Guard
 from algoperf.records import Ending, TrialRecord, TrialSpec, now
 from algoperf.spec import Evaluation, ModelState, Params, Progress, Split, Status, TrainState
 from algoperf.submission import Algorithm, load
@@ -75,6 +76,7 @@ class Run:
     append_table: AppendTable
     keep: Callable[[Params, ModelState], None]
     report: Report
+    check_rules: Callable[[], None] = lambda: None
     step: int = 0
     evaluations: tuple[Evaluation, ...] = ()
     reported_at: float = -math.inf
@@ -109,19 +111,22 @@ def run(
         run_ahead_s=RUN_AHEAD_S if sharding.steps_may_overlap() else 0.0,
         now=clock_now,
     )
-    algorithm = load(spec.path).algorithm
-    state = prepare(
-        spec,
-        workload,
-        algorithm,
-        clock,
-        append=record.append,
-        append_table=record.append_table,
-        keep=lambda params, model_state: record.keep(parameters.flat(params, model_state)),
-        report=report,
-    )
-    ending = train_loop(state)
-    clock.enter(Account.LOGGING)
+    with Guard(registry.submission_source(spec.path)) as guard:
+        algorithm = load(spec.path).algorithm
+        state = prepare(
+            spec,
+            workload,
+            algorithm,
+            clock,
+            append=record.append,
+            append_table=record.append_table,
+            keep=lambda params, model_state: record.keep(parameters.flat(params, model_state)),
+            report=report,
+        )
+        state.check_rules = guard.check
+        ending = train_loop(state)
+        clock.enter(Account.LOGGING)
+        guard.check(whole=True)
     return ending, {
         "started": started,
         "ended": now(),
@@ -277,7 +282,9 @@ def _evaluation(run: Run) -> Evaluation | None:
     clock.enter(Account.PARAMS_FOR_EVALUATION, after=run.train)
     progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
     evaluated = run.algorithm.params_for_evaluation(run.view, run.train, progress)
-    clock.enter(Account.EVALUATION, after=evaluated)
+    # All that it has set going is waited for on its clock: nothing of it runs off the clock.
+    clock.enter(Account.EVALUATION, after=(evaluated, _under_way()))
+    run.check_rules()
     params, model_state = contract.check_evaluated(evaluated)
     contract.check_params("the submission", params, run.view.parameter_shapes)
     if clock.submission_s > run.budget_s:
@@ -302,6 +309,10 @@ def _evaluation(run: Run) -> Evaluation | None:
         run.keep(params, model_state)
     _report(run)
     return evaluation
+
+
+def _under_way() -> list[jax.Array]:
+    return [array for array in jax.live_arrays() if not array.is_deleted()]
 
 
 def _standing(run: Run) -> Standing:

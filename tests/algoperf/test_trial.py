@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import pandas as pd
 import pytest
 
-from algoperf import registry
+from algoperf import registry, trial
 from algoperf.clock import SUBMISSION
 from algoperf.errors import TrainingComplete, UserError
+from algoperf.guard import RuleBroken
 from algoperf.spec import Status
 from algoperf.submission import Algorithm
 from algoperf.workload import Extra, Standing
@@ -289,3 +290,20 @@ def test_a_trial_without_its_data_says_what_is_missing(run, tmp_path):
     workload = dataclasses.replace(tiny.unreachable_for(11), model=Flat(), dataset=dataset)
     with pytest.raises(UserError, match="Not ready: data set 'mnist': .*mnist/3.0.1 is missing"):
         run(SGD, workload)
+
+
+def test_whatever_is_queued_is_waited_for_before_an_evaluation():
+    elsewhere = jax.jit(lambda x: x + 1)(jnp.ones(3))
+    assert any(array is elsewhere for array in trial._under_way())
+    gone = jax.jit(lambda x: x + 1, donate_argnums=0)
+    gone(elsewhere)
+    assert all(array is not elsewhere for array in trial._under_way())
+
+
+def test_a_broken_rule_ends_the_trial(monkeypatch, run):
+    def update(workload, train, batch, key, progress):
+        monkeypatch.setattr(trial.Evaluator, "__call__", lambda *_: {"cross_entropy": 0.0})
+        return SGD.update(workload, train, batch, key, progress)
+
+    with pytest.raises(RuleBroken, match="Evaluator"):
+        run(dataclasses.replace(SGD, update=update))

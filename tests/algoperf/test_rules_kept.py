@@ -1,0 +1,206 @@
+"""Submissions that break a rule: what their source gives away, and what they do as they run."""
+
+import subprocess
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import pytest
+
+from algoperf import inspection, registry, rulesets, workload
+from algoperf.check import check, to_read
+from algoperf.guard import Guard, RuleBroken
+
+NAMES = {"wmt", "clicks"}
+
+
+def found_in(tmp_path, text):
+    path = tmp_path / "mine.py"
+    path.write_text(textwrap.dedent(text))
+    return inspection.inspect_source(path, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("import workloads.clicks", "imports workloads.clicks"),
+        ("from workloads import clicks", "imports workloads"),
+        ("from algoperf import clock", "imports algoperf.clock"),
+        ("from algoperf.inputs.dataset import RecordDataset", "imports algoperf.inputs.dataset"),
+        ("import threading", "no threads"),
+        ("from concurrent.futures import ThreadPoolExecutor", "no threads"),
+        ("import multiprocessing as mp", "no threads"),
+        ("import os; os.fork()", "os.fork"),
+        ("import os as o; o.system('true')", "os.system"),
+        ("import time; time.sleep(1)", "sleeps"),
+        ("from time import sleep; sleep(1)", "sleeps"),
+        ("import os; SIZE = os.environ['SIZE']", "os.environ"),
+        ("import sys; FAST = 'x' in sys.argv", "sys.argv"),
+        ("import jax; jax.jit = lambda f: f", "changes jax"),
+        ("import jax.numpy as jnp; jnp.mean = sum", "changes jax.numpy"),
+        ("import jax; setattr(jax.numpy, 'mean', sum)", "changes jax.numpy"),
+        ("import time; del time.perf_counter", "changes time"),
+        ("from algoperf import spec; S = spec.Split.TEST", "test split"),
+        ("def f(view): return 1 if view.kind == 'wmt' else 2", "names the workload 'wmt'"),
+        ("RATES = {'clicks': 0.1}", "names the workload 'clicks'"),
+        ("search_space = {}\nif True:\n    search_space = {'a': 1}", "search space"),
+    ],
+)
+def test_what_is_written_plainly_is_found(tmp_path, line, what):
+    found = found_in(tmp_path, line)
+    assert any(what in finding.what and finding.breaks for finding in found), found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"""Fast on wmt."""\n"clicks"',
+        "from algoperf import TrainState, from_optax, spec, warmup_cosine",
+        "from algoperf.spec import Params",
+        "def get_batch_size(workload_name):\n    return {'wmt': 128}[workload_name]",
+        "import time\nSTARTED = time.monotonic()",
+        "class A: pass\na = A()\na.x = 1",
+        "import jax\nstate = {}\nstate['x'] = jax.numpy.zeros(3)",
+        "search_space = {'a': {'feasible_points': [1, 2]}}",
+    ],
+)
+def test_what_is_allowed_is_not_found(tmp_path, text):
+    assert not found_in(tmp_path, text)
+
+
+def test_what_only_a_reader_can_judge_is_shown_and_breaks_nothing(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("import pickle\nimport jax\njax.config.update('jax_enable_x64', False)\n")
+    assert [line.partition(": ")[0] for line in to_read(str(path))] == [
+        "mine.py, line 1",
+        "mine.py, line 3",
+    ]
+    assert not any(finding.breaks for finding in inspection.inspect_source(path, NAMES))
+
+
+@pytest.mark.parametrize("name", registry.submission_names())
+def test_the_submissions_that_come_with_the_package_break_nothing(name):
+    path = registry.submission_path(name)
+    assert not inspection.inspect_source(path, rulesets.workload_names())
+
+
+def test_a_hyperparameter_that_nobody_reads(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("search_space = {'a': 1, 'b': 2, 'c': 3}\ndef f(hp): return hp.a, hp['b']\n")
+    assert inspection.unread(path, ["a", "b", "c"]) == ["c"]
+    path.write_text("search_space = {'a': 1}\ndef f(hp): return g(**hp._asdict())\n")
+    assert inspection.unread(path, ["a"]) == []
+
+
+OWN = """
+import os, subprocess, threading
+from concurrent.futures import ThreadPoolExecutor
+import algoperf.workload
+
+def thread(): threading.Thread(target=print).start()
+def pool(): ThreadPoolExecutor().submit(print)
+def fork(): os.fork()
+def command(): subprocess.run(["true"])
+def system(): os.system("true")
+def quietly():
+    try: subprocess.run(["true"])
+    except Exception: pass
+def evaluation(): algoperf.workload.Evaluator.__call__ = lambda *_: {}
+def framework(): algoperf.workload.jnp.mean = sum
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A submission's functions, and its file."""
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    functions: dict = {}
+    exec(compile(OWN, str(path), "exec"), functions)  # noqa: S102 - as an import of it would do
+    return path, functions
+
+
+@pytest.mark.parametrize("name", ["thread", "pool", "fork", "command", "system"])
+def test_what_a_submission_starts_is_stopped_and_remembered(own, name):
+    path, functions = own
+    with Guard(path) as guard:
+        with pytest.raises(RuleBroken, match="starts a"):
+            functions[name]()
+        with pytest.raises(RuleBroken, match="broke a rule"):
+            guard.check()
+
+
+def test_who_swallows_the_error_is_found_all_the_same(own):
+    path, functions = own
+    with Guard(path) as guard:
+        functions["quietly"]()
+        with pytest.raises(RuleBroken, match="starts a process"):
+            guard.check()
+
+
+def test_others_may_start_what_they_like(own):
+    path, _ = own
+    with Guard(path) as guard:
+        threading.Thread(target=int).start()
+        with ThreadPoolExecutor() as pool:
+            pool.submit(int)
+        subprocess.run(["/bin/true"], check=True)
+        guard.check(whole=True)
+
+
+def test_a_replaced_function_is_found(own, monkeypatch):
+    path, functions = own
+    monkeypatch.setattr(workload.Evaluator, "__call__", workload.Evaluator.__call__)  # puts it back
+    with Guard(path) as guard:
+        guard.check(whole=True)
+        functions["evaluation"]()
+        with pytest.raises(RuleBroken, match=r"Evaluator\.__call__ was replaced"):
+            guard.check()
+
+
+def test_a_replaced_function_of_jax_is_found(own, monkeypatch):
+    path, functions = own
+    monkeypatch.setattr(jax.numpy, "mean", jax.numpy.mean)  # puts it back
+    with Guard(path) as guard:
+        functions["framework"]()
+        guard.check()  # only at the end is everything looked at
+        with pytest.raises(RuleBroken, match=r"jax\.numpy\.mean was replaced"):
+            guard.check(whole=True)
+
+
+def checked(tmp_path, text):
+    path = tmp_path / "mine.py"
+    path.write_text(textwrap.dedent(text))
+    return check(str(path), rulesets.load("quick"), ["digits_autoencoder"])
+
+
+def test_memory_that_grows_with_every_step_is_found(tmp_path):
+    found = checked(
+        tmp_path,
+        """
+        import jax
+        kept = []
+        def init(workload, params, hyperparameters, key): return ()
+        def update(workload, train, batch, key, progress):
+            params = jax.tree.map(lambda leaf: leaf + 0.0, train.params)
+            kept.append(params)
+            return train._replace(params=params)
+        """,
+    )
+    assert len(found) == 1
+    assert "bytes more after every step" in found[0]
+
+
+def test_a_rule_that_is_broken_while_it_runs_is_a_fault(tmp_path):
+    found = checked(
+        tmp_path,
+        """
+        import importlib
+        def init(workload, params, hyperparameters, key):
+            importlib.import_module("subprocess").run(["true"])
+            return ()
+        def update(workload, train, batch, key, progress): return train
+        """,
+    )
+    assert any("starts a process" in fault for fault in found)
