@@ -14,7 +14,11 @@ def outcome(value, test=0.0, submission="a", step_s=0.01):
     return {"submission": submission, "best_validation": value, "test": test, "step_s": step_s}
 
 
-SEARCH = [outcome(0.5), outcome(0.4, submission="b", step_s=0.02)]
+SEARCH = [
+    outcome(0.5),
+    outcome(0.4, submission="b", step_s=0.07),
+    outcome(0.4, submission="b", step_s=0.02),
+]
 
 
 def test_the_target_is_the_median_and_the_test_target_the_worst_of_those_that_hit():
@@ -22,7 +26,7 @@ def test_the_target_is_the_median_and_the_test_target_the_worst_of_those_that_hi
     found = targets._settle(LOSS, 100, HOW, SEARCH, repeats)
     # In order 0.1 0.2 [0.3] 0.4 0.5; three hit it, with tests 4, 2, 1: the worst loss is 4.
     assert (found["validation_target"], found["test_target"]) == (0.3, 4)
-    # 3 x 100 steps x 0.02 s of the slower algorithm.
+    # 3 x 100 steps x 0.02 s of the slower algorithm, whose other run was held up.
     assert found["budget_s"] == 6.0
 
 
@@ -45,23 +49,55 @@ def test_rules_that_do_not_say_how(tmp_path):
         targets.protocol_of({"name": "mine"}, "mine")
 
 
-def test_every_committed_number_follows_from_its_committed_runs():
-    rules = rulesets.load("quick")
-    how = targets.protocol("quick")
-    provenance = targets.provenance("quick")
-    assert set(provenance) == set(rules.workloads)
-    for name, found in provenance.items():
-        fixed = rules.workloads[name]
+@pytest.mark.parametrize("name", ["quick"])
+def test_every_committed_number_follows_from_its_committed_runs(name):
+    rules, how, provenance = rulesets.load(name), targets.protocol(name), targets.provenance(name)
+    set_ = {
+        w
+        for w, fixed in rules.workloads.items()
+        if fixed.validation.value == fixed.validation.value
+    }
+    assert set(rules.base_workloads) <= set_ == set(provenance)
+    for workload, found in provenance.items():
+        fixed = rules.workloads[workload]
         again = targets._settle(
             fixed.validation, fixed.step_hint, how, found["search"], found["repeats"]
         )
         assert fixed.validation.value == again["validation_target"] == found["validation_target"]
         assert fixed.test.value == again["test_target"]
         assert fixed.budget_s == again["budget_s"]
-        assert len(found["search"]) == how.points * len(how.submissions)
         assert len({run["seed"] for run in found["repeats"]}) == how.seeds
-        best = min(
-            (run for run in found["search"] if run["best_validation"] is not None),
-            key=lambda run: run["best_validation"],
-        )
+        searched = how.search_variants or workload in rules.base_workloads
+        assert len(found["search"]) == (how.points * len(how.submissions) if searched else 0)
+        of = found if searched else provenance[rules.base_of(workload)]
+        best = _best(of["search"], higher=fixed.validation.higher_is_better)
         assert all(run["point"] == best["point"] for run in found["repeats"])
+
+
+def _best(search, *, higher):
+    measured = [run for run in search if run["best_validation"] is not None]
+    return (max if higher else min)(measured, key=lambda run: run["best_validation"])
+
+
+def test_a_variant_without_a_search_takes_its_bases_best_point(monkeypatch, tmp_path):
+    rules = rulesets.load("quick")
+    how = targets.protocol_of(
+        {
+            "target_setting": {
+                "submissions": ["adamw"], "points": 2, "seeds": 3, "horizon": 0.5,
+                "budget_factor": 3.0, "search_variants": False,
+            }
+        },
+        "quick",
+    )  # fmt: skip
+    first, second = targets._search(rules, how, "digits_vit", "adamw")
+    settled = {"digits_vit": {"repeats": [{"submission": "adamw", "point": second.point}]}}
+    monkeypatch.setattr(targets, "provenance", lambda _: settled)
+    chosen = targets._best_of_base(rules, how, "digits_vit_relu")
+    assert (chosen.workload, chosen.point) == ("digits_vit_relu", second.point)
+    assert len(targets._repeats(rules, how, chosen)) == 3
+    with pytest.raises(UserError, match="no target yet: name both"):
+        targets._best_of_base(rules, how, "digits_resnet_gelu")
+    settled["digits_vit"]["repeats"][0]["point"] = {**first.point, "learning_rate": 0.5}
+    with pytest.raises(UserError, match="no longer gives"):
+        targets._best_of_base(rules, how, "digits_vit_relu")
