@@ -175,21 +175,24 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 def test_runs_on_one_machine_take_turns(tmp_path):
     order: list[str] = []
     inside = threading.Lock()
-    waited: list[str] = []
-    both = threading.Barrier(2)
+    state = {"a": "outside", "b": "outside"}
+    moment = threading.Event()
 
-    def run(name: str) -> None:
-        both.wait()
-        for _ in range(10):
-            with turn(tmp_path, lambda: waited.append(name)):
+    def run(name: str, other: str) -> None:
+        for _ in range(8):
+            state[name] = "outside"
+            with turn(tmp_path, lambda: state.update({name: "waits"})):
+                state[name] = "inside"
                 assert inside.acquire(blocking=False), "two at once"
                 order.append(name)
-                threading.Event().wait(0.02)  # the other comes to wait meanwhile
+                while state[other] == "outside":
+                    moment.wait(0.001)
+                moment.wait(0.01)
                 inside.release()
+        state[name] = "done"
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(run, "ab"))
-    assert sorted(order) == ["a"] * 10 + ["b"] * 10
-    assert waited
-    # Whoever waits comes next: after the start, never the same one thrice while both have more.
-    assert all(len(set(order[place : place + 3])) == 2 for place in range(15))
+        list(pool.map(run, "ab", "ba"))
+    assert sorted(order) == ["a"] * 8 + ["b"] * 8
+    # Whoever waits comes next, so the two alternate, but for a moment at a start or an end.
+    assert all(len(set(order[place : place + 3])) == 2 for place in range(12))

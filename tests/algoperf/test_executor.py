@@ -241,7 +241,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, easy_rules):
     at = 0
     for _ in range(2):
         process = subprocess.Popen(command(cut), stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while last_checkpoint(folder) <= at:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -278,7 +278,7 @@ def test_two_runs_at_once_share_the_trials(tmp_path, easy_rules):
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(2)
     ]
-    told = [run.communicate(timeout=300)[0] for run in runs]
+    told = [run.communicate(timeout=900)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], told
     assert len(list(results.glob("*/study_*/*/trial_*"))) == 4
     assert list(results.glob("*/study_*/*/.*")) == []
