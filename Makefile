@@ -40,6 +40,7 @@ format: $(DEV)  ## format in place
 
 bench: $(DEV)   ## what the harness, scoring and diagnosis cost
 	$(BIN)/python benchmarks/step_cost.py
+	$(BIN)/python benchmarks/checkpoint_cost.py
 	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/score_speed.py
 	$(BIN)/python benchmarks/diagnose.py

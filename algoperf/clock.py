@@ -4,7 +4,7 @@ Exactly one account is open at any time, so the accounts add up to the whole by 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -17,7 +17,8 @@ works on the one before."""
 
 
 class Account(StrEnum):
-    """What time is spent on. The first three are submission time: what the rules count."""
+    """What time is spent on. The first three are submission time: what the rules count. The last is
+    set-up and compilation that a trial had behind it when it was cut off, and did again."""
 
     DATA = "data"
     UPDATE = "update"
@@ -26,6 +27,7 @@ class Account(StrEnum):
     LOGGING = "logging"
     SETUP = "setup"
     COMPILATION = "compilation"
+    REPEATED = "repeated"
 
 
 SUBMISSION = (Account.DATA, Account.UPDATE, Account.PARAMS_FOR_EVALUATION)
@@ -63,8 +65,27 @@ class Clock:
         self._since = self._settled_at = self._started = now()
         self._queued = 0
         self._allowed = 1
+        self._compiled_before_s = 0.0
         self.compile_s = 0.0
         self.accounts: dict[Account, float] = dict.fromkeys(Account, 0.0)
+
+    def resume(self, accounts: Mapping[str, float], compile_s: float) -> None:
+        """Goes on from the accounts of a trial that was cut off: what is done again counts once.
+
+        All time so far was for things done before; so is compilation from now on, up to the amount
+        that had been compiled.
+
+        Args:
+            accounts: Of the trial, by name [s].
+            compile_s: Its compilation [s].
+        """
+        self.enter(self._account)
+        again = sum(self.accounts.values())
+        self._compiled_before_s = max(compile_s - self.compile_s, 0.0)
+        self.compile_s = compile_s
+        self.accounts = {account: accounts.get(account, 0.0) for account in Account}
+        self.accounts[Account.REPEATED] += again
+        self._started = self._since - sum(self.accounts.values())
 
     def enter(self, account: Account, after: Any = None) -> None:
         """Closes the open account and opens `account`.
@@ -79,6 +100,11 @@ class Clock:
         spent = now - self._since
         if self._meter is not None:
             compiling = min(self._meter.take(self._since), spent)
+            again = min(compiling, self._compiled_before_s)
+            self._compiled_before_s -= again
+            self.accounts[Account.REPEATED] += again
+            compiling -= again
+            spent -= again
             self.compile_s += compiling
             if not (self._compile_counts and self._account in SUBMISSION):
                 self.accounts[Account.COMPILATION] += compiling

@@ -73,6 +73,20 @@ class Display:
         text = f"{_what(spec)}: step {beat.step}{now}{aim}"
         self._progress.update(self._task, description=text, left=self._left())
 
+    def told(self, text: str) -> None:
+        self._console.print(text, style="yellow", soft_wrap=True, markup=False, highlight=False)
+
+    def elsewhere(self, spec: TrialSpec) -> None:
+        self._done += 1
+        self._console.print(
+            f"{self._done:>{len(str(self._total))}}/{self._total} {spec.label}: by another run",
+            style="dim",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
+        self._progress.update(self._task, completed=self._done, left=self._left())
+
     def ended(self, spec: TrialSpec, ending: Ending) -> None:
         self._ran += 1
         self._done += 1

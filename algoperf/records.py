@@ -1,4 +1,4 @@
-"""The results folder: the only module that knows its paths and files. No jax.
+"""The results folder: its paths, its files, and what is read from them. No jax.
 
     <results>/<submission>/study_<n>/<workload>_jax/trial_<k>/
         eval_measurements.csv   a row an evaluation; MLCommons' columns, and ours
@@ -12,24 +12,18 @@
         verification.json       what `algoperf verify` found when it measured them again
         traceback.txt           if it failed
 
-A trial is written in the hidden folder `.trial_<k>.partial` and renamed when it has ended: a
-folder `trial_<k>` is a whole trial.
+`recording` writes it: in the hidden folder `.trial_<k>.<n>.partial`, renamed when the trial has
+ended. A folder `trial_<k>` is a whole trial.
 """
 
-import csv
-import hashlib
 import json
 import math
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from algoperf import machine
+from algoperf.disk import file_sha256, plain, recording, write_json
 from algoperf.errors import UserError
 from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.spec import Status
@@ -112,214 +106,6 @@ class Ending:
     steps: int | None
 
 
-class CannotRecord(UserError):
-    """The results folder cannot be written; no fault of the submission's."""
-
-
-@contextmanager
-def _recording(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CannotRecord(
-            f"Cannot write {path}: {error.strerror or error}. Nothing that was recorded is lost; "
-            "mend it, or give another folder with --results, and run the same command again."
-        ) from error
-
-
-class TrialRecord:
-    """A trial's folder while it is written. All methods raise `CannotRecord`."""
-
-    def __init__(self, spec: TrialSpec, results: Path) -> None:
-        self.spec = spec
-        self.final = spec.folder(results)
-        self.folder = self.final.with_name(f".{self.final.name}.partial")
-        self._columns: dict[str, list[str]] = {}
-
-    def begin(self) -> None:
-        """An empty folder with source and point; what an earlier attempt left is dropped.
-
-        Raises also if the submission's file is not the one that was planned with.
-        """
-        point = {} if self.spec.point is None else dict(self.spec.point)
-        source = _source(self.spec)
-        with _recording(self.folder):
-            if self.folder.exists():
-                shutil.rmtree(self.folder)
-            self.folder.mkdir(parents=True)
-            (self.folder / SOURCE).write_bytes(source)
-            _write_json(self.folder / HYPERPARAMETERS, point)
-
-    def append(self, row: Mapping[str, float | int]) -> None:
-        """Adds an evaluation; the columns are the first row's, in alphabetical order."""
-        self._append(MEASUREMENTS, sorted(row), [row])
-
-    def append_table(self, name: str, table: Mapping[str, Sequence[Any]]) -> None:
-        """Adds rows to `<name>.csv`, given as columns; the first call's names and order count."""
-        rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
-        self._append(f"{name}.csv", list(table), rows)
-
-    def _append(self, file: str, columns: list[str], rows: Sequence[Mapping[str, Any]]) -> None:
-        path = self.folder / file
-        lines = [] if file in self._columns else [columns]
-        columns = self._columns.setdefault(file, columns)
-        with _recording(path), path.open("a", newline="") as opened:
-            writer = csv.writer(opened, lineterminator="\n")
-            # In one piece for each evaluation: a reader never sees half a row.
-            writer.writerows([*lines, *([row[column] for column in columns] for row in rows)])
-
-    def keep(self, arrays: Mapping[str, "np.ndarray"]) -> None:
-        """Keeps the arrays with which the target was reached; verification measures them again."""
-        import numpy as np  # planning a run does not need it
-
-        with _recording(self.folder), (self.folder / PARAMETERS).open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-
-    def fail(self, traceback: str) -> None:
-        """Keeps the traceback of what went wrong."""
-        with _recording(self.folder):
-            (self.folder / TRACEBACK).write_text(traceback)
-
-    def finish(self, ending: Ending, facts: Mapping[str, Any]) -> Path:
-        """Writes the manifest and makes the trial final.
-
-        Args:
-            ending: How it ended.
-            facts: What else is known: `machine`, `workload`, `clock`, ...
-        """
-        with _recording(self.folder):
-            if (measurements := self.folder / MEASUREMENTS).exists():
-                _sync(measurements)
-            kept = self.folder / PARAMETERS
-            if kept.exists():
-                _sync(kept)
-                facts = {**facts, "parameters_sha256": file_sha256(kept)}
-            _write_json(self.folder / META_DATA, _meta_data(self.spec, facts))
-            _write_json(self.folder / MANIFEST, _manifest(self.spec, ending, facts))
-            _sync(self.folder)
-            self.folder.rename(self.final)
-            _sync(self.final.parent)
-        return self.final
-
-
-def _source(spec: TrialSpec) -> bytes:
-    """The submission's file, which has to be what it was when the trial was planned."""
-    try:
-        source = spec.path.read_bytes()
-    except OSError as error:
-        raise CannotRecord(f"{spec.path} cannot be read any more: {error.strerror}.") from error
-    if hashlib.sha256(source).hexdigest() != spec.sha256:
-        raise CannotRecord(
-            f"{spec.path} was changed while its trials were run. Those recorded are of the version "
-            f"before: move {spec.submission!r} in the results folder away, and run it again."
-        )
-    return source
-
-
-def _manifest(spec: TrialSpec, ending: Ending, facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "submission": {"name": spec.submission, "file": spec.path.name, "sha256": spec.sha256},
-        "workload": {
-            "name": spec.workload,
-            "fixed": asdict(spec.fixed),
-            **facts.get("workload", {}),
-        },
-        "rules": spec.rules,
-        "ruleset": spec.ruleset,
-        "study": spec.study,
-        "trial": spec.trial,
-        "seed": spec.seed,
-        "point": spec.point,
-        "ending": asdict(ending),
-        "versions": machine.versions(),
-        **{key: value for key, value in facts.items() if key != "workload"},
-    }
-
-
-def _meta_data(spec: TrialSpec, facts: Mapping[str, Any]) -> dict[str, Any]:
-    system = facts.get("machine", {})
-    return {
-        "workload.target_metric_name": spec.fixed.validation.metric,
-        "workload.validation_target_value": spec.fixed.validation.value,
-        "workload.test_target_value": spec.fixed.test.value,
-        "workload.max_allowed_runtime_sec": spec.fixed.budget_s,
-        "workload.step_hint": spec.fixed.step_hint,
-        "cpu_model_name": system.get("cpu"),
-        "cpu_count": system.get("cores"),
-        "os_platform": system.get("system"),
-        "python_version": machine.versions()["python"],
-        "rng_seed": spec.seed,
-    }
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def now() -> str:
-    """The time of day, for the record: ISO 8601, UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def plain(value: Any) -> Any:
-    """`value` in strict JSON: NumPy's numbers become Python's, and null if not finite."""
-    value = value.item() if hasattr(value, "dtype") and hasattr(value, "item") else value
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
-
-
-def _write_json(path: Path, value: Any) -> None:
-    with path.open("w") as file:
-        json.dump(plain(value), file, indent=2, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def exclusive(results: Path) -> Iterator[None]:
-    """Holds the results folder: two runs on one folder would run trials twice.
-
-    The lock is the operating system's, so it ends with the process that holds it.
-
-    Raises:
-        UserError: If another process holds it.
-    """
-    import fcntl  # not on Windows, where results can still be scored
-
-    with _recording(results):
-        results.mkdir(parents=True, exist_ok=True)
-        lock = (results / ".lock").open("a+")
-    with lock:
-        try:
-            with _recording(results / ".lock"):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except CannotRecord as error:
-            if not isinstance(error.__cause__, BlockingIOError):
-                raise
-            raise UserError(
-                f"Another run is using {results}. Wait for it, or give another folder with "
-                "--results."
-            ) from None
-        yield
-
-
 def finished(results: Path, submission: str) -> Iterator[Path]:
     """Folders of the submission's finished trials."""
     yield from (results / submission).glob("study_*/*/trial_*")
@@ -381,7 +167,7 @@ def same_fixed(manifest: Mapping[str, Any], fixed: WorkloadRules) -> bool:
     return manifest["workload"]["fixed"] == plain(asdict(fixed))
 
 
-def claims(folder: Path) -> dict[Path, dict[str, Any]]:
+def reached(folder: Path) -> dict[Path, dict[str, Any]]:
     """Trials below `folder` that say they reached their target, with their manifests.
 
     Raises:
@@ -394,11 +180,12 @@ def claims(folder: Path) -> dict[Path, dict[str, Any]]:
         trial: manifest
         for trial, manifest in found.items()
         if manifest and manifest["ending"]["status"] == Status.TARGET_REACHED
+        if not trial.name.startswith(".")  # cut off before it was final
     }
 
 
 def read_kept(trial: Path, manifest: Mapping[str, Any]) -> "dict[str, np.ndarray] | None":
-    """What `TrialRecord.keep` kept; None if the trial has none.
+    """What the trial kept of its last evaluation; None if the trial has none.
 
     Raises:
         ValueError: If the file is not the one that the manifest names, or is broken.
@@ -417,10 +204,8 @@ def read_kept(trial: Path, manifest: Mapping[str, Any]) -> "dict[str, np.ndarray
 def write_verdict(trial: Path, verdict: Mapping[str, Any]) -> None:
     """Records what verification found, and of what; a reader never sees half of it."""
     path = trial / VERDICT
-    partial = path.with_name(f".{path.name}.partial")
-    with _recording(path):
-        _write_json(partial, {**verdict, "of": _verified_files(trial)})
-        partial.replace(path)
+    with recording(path):
+        write_json(path, {**verdict, "of": _verified_files(trial)})
 
 
 def read_verdict(trial: Path) -> str:

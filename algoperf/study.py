@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,24 +211,75 @@ class Watcher(Protocol):
 
     def beat(self, spec: TrialSpec, beat: "Beat") -> None: ...
 
+    def told(self, text: str) -> None:
+        """Something that a person should know."""
+        ...
+
     def ended(self, spec: TrialSpec, ending: Ending) -> None: ...
+
+    def elsewhere(self, spec: TrialSpec) -> None:
+        """Another run recorded the trial."""
+        ...
+
+
+LOOK_AGAIN_S = 1.0
+"""How often it is looked whether the trials of other runs are done."""
 
 
 def run(todo: Sequence[TrialSpec], results: Path, watcher: Watcher) -> None:
-    """Runs trials one after the other. May be stopped at any moment and called again.
+    """Runs trials one after the other, sharing them with other runs on the same folder.
+
+    Returns when all are recorded. May be stopped at any moment and called again: a trial that was
+    cut off goes on from its last checkpoint.
 
     Raises:
-        UserError: If the folder cannot be written, or another run is using it.
+        UserError: If the folder cannot be written.
         KeyboardInterrupt: After the running trial was ended; the recorded ones stay.
     """
+    from algoperf.claims import Claim, Claims, Lost, turn  # not on Windows: there one can score
     from algoperf.executors.local import LocalExecutor
 
-    with records.exclusive(results):
-        modules = {registry.workload_module(spec.workload) for spec in todo}
-        executor = LocalExecutor(results, sorted(filter(None, modules)))
-        for spec in todo:
-            if spec.folder(executor.results).exists():
-                continue  # another run did it after this one was planned
-            watcher.began(spec)
-            ending = executor.run(spec, lambda beat, spec=spec: watcher.beat(spec, beat))
-            watcher.ended(spec, ending)
+    modules = {registry.workload_module(spec.workload) for spec in todo}
+    executor = LocalExecutor(results, sorted(filter(None, modules)))
+    claims = Claims()
+    told: set[str] = set()
+
+    def tell_once(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            watcher.told(text)
+
+    def wait_turn() -> None:
+        tell_once("Another run trains on this machine; the two take turns.")
+
+    def attempt(spec: TrialSpec) -> bool:
+        """Whether the trial is recorded afterwards."""
+        if spec.folder(executor.results).exists():
+            watcher.elsewhere(spec)
+            return True
+        with turn(executor.results, wait_turn):
+            claim = claims.take(spec.folder(executor.results))
+            if not isinstance(claim, Claim):
+                tell_once(f"{spec.label} is run by {claim or 'another run'}.")
+                return False
+            with claim:
+                if spec.folder(executor.results).exists():  # recorded before it was claimed
+                    watcher.elsewhere(spec)
+                    return True
+                watcher.began(spec)
+                try:
+                    ending = executor.run(
+                        spec, lambda beat: watcher.beat(spec, beat), claim, watcher.told
+                    )
+                except Lost:
+                    watcher.told(f"{spec.label} was taken over by another run.")
+                    return False
+        watcher.ended(spec, ending)
+        return True
+
+    left = list(todo)
+    while left:
+        before = len(left)
+        left = [spec for spec in left if not attempt(spec)]
+        if len(left) == before:
+            time.sleep(LOOK_AGAIN_S)

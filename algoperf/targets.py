@@ -6,8 +6,8 @@ AlgoPerf, whose target-setting runs use three quarters of the budget). The best 
 repeated with new seeds. The validation target is the median over those runs of the best
 validation value; the test target is the worst test value, among the runs that hit it, at the
 evaluation that did. The budget is `budget_factor` times the time that the slowest algorithm
-needs for the step hint, by the fastest run of each, in whole seconds. Where the rules say so, variants are not searched anew:
-the best point of their base is repeated on them.
+needs for the step hint, by the fastest run of each, in whole seconds. Where the rules say so,
+variants are not searched anew: the best point of their base is repeated on them.
 """
 
 import json

@@ -4,7 +4,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,12 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algoperf import contract, flops, machine, parameters, registry, sharding, tuning
+from algoperf import checkpoint, contract, flops, machine, parameters, registry, sharding, tuning
+from algoperf.checkpoint import Checkpoint
 from algoperf.clock import RUN_AHEAD_S, Account, Clock, Meter
 from algoperf.data import BatchStream
+from algoperf.disk import now, plain
 from algoperf.errors import TrainingComplete
 from algoperf.guard import Guard
-from algoperf.records import Ending, TrialRecord, TrialSpec, now
+from algoperf.recording import TrialRecord
+from algoperf.records import Ending, TrialSpec
 from algoperf.spec import Evaluation, ModelState, Params, Progress, Split, Status, TrainState
 from algoperf.submission import Algorithm, load
 from algoperf.workload import Evaluator, Standing, Workload, WorkloadView, init_model
@@ -26,6 +29,12 @@ HEARTBEAT_S = 0.5
 
 COMPILE_LIMIT_S = 120.0
 """Beyond ten budgets, how much compilation a trial may do."""
+
+CHECKPOINT_EVERY_S = 5.0
+"""At most this often there is a checkpoint, always after an evaluation, ..."""
+
+CHECKPOINT_SHARE = 0.01
+"""... and where one takes long, so rarely that they take no more than this share of the time."""
 
 EVALUATED = {
     Split.TRAIN: Split.EVAL_TRAIN,
@@ -55,6 +64,9 @@ Report = Callable[[Beat], None]
 AppendTable = Callable[[str, Mapping[str, Sequence[Any]]], None]
 """(name, columns) -> recorded."""
 
+Find = Callable[[TrainState], Checkpoint | None]
+"""(a fresh state) -> where an earlier attempt got to, if there was one."""
+
 
 @dataclass
 class Run:
@@ -76,10 +88,15 @@ class Run:
     append_table: AppendTable
     keep: Callable[[Params, ModelState], None]
     report: Report
+    save: Callable[[Checkpoint], None] | None = None
     check_rules: Callable[[], None] = lambda: None
+    interruptions: int = 0
     step: int = 0
+    keys_drawn: int = 0
     evaluations: tuple[Evaluation, ...] = ()
     reported_at: float = -math.inf
+    saved_at: float = 0.0
+    save_s: float = 0.0
 
 
 def run(
@@ -89,8 +106,11 @@ def run(
     *,
     meter: Meter | None = None,
     clock_now: Callable[[], float] = time.perf_counter,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Ending, dict[str, Any]]:
     """Trains at one point with one seed, and writes every evaluation into `record`.
+
+    Where `record` has a checkpoint of an earlier attempt, the trial goes on from there.
 
     Args:
         spec: What to run.
@@ -98,12 +118,12 @@ def run(
         report: Called about twice a second and after every evaluation.
         meter: Measures compilation.
         clock_now: A monotonic clock [s].
+        tell: Called with what became of an earlier attempt, if there was one.
 
     Returns:
         How it ended, and facts for the manifest. Whatever the submission raises goes through.
     """
-    started = now()
-    before = machine.calibrate()
+    carried = {"started": now(), "calibration": {"before": machine.calibrate()}}
     workload = replace(registry.workload(spec.workload), **vars(spec.fixed))
     clock = Clock(
         meter,
@@ -111,24 +131,29 @@ def run(
         run_ahead_s=RUN_AHEAD_S if sharding.steps_may_overlap() else 0.0,
         now=clock_now,
     )
+    saver = _Saver(spec, workload, record, carried)
     with Guard(registry.submission_source(spec.path)) as guard:
-        algorithm = load(spec.path).algorithm
         state = prepare(
             spec,
             workload,
-            algorithm,
+            load(spec.path).algorithm,
             clock,
             append=record.append,
             append_table=record.append_table,
             keep=lambda params, model_state: record.keep(parameters.flat(params, model_state)),
-            report=report,
+            report=_reporting(record, report),
+            find=saver.find,
+            save=saver.save,
         )
         state.check_rules = guard.check
+        state.interruptions = len(record.attempts)
+        if record.news:
+            tell(record.news)
         ending = train_loop(state)
         clock.enter(Account.LOGGING)
         guard.check(whole=True)
     return ending, {
-        "started": started,
+        "started": saver.carried["started"],
         "ended": now(),
         "workload": {
             "suite": workload.suite,
@@ -145,8 +170,70 @@ def run(
             "total_s": clock.total_s,
         },
         "flops_per_step": state.flops_per_step,
-        "calibration": {"before": before, "after": machine.calibrate()},
+        "calibration": {**saver.carried["calibration"], "after": machine.calibrate()},
+        "checkpoints": {"obstacle": saver.obstacle},
     }
+
+
+class _Saver:
+    """Keeps checkpoints in the trial's folder, and finds the one to go on from.
+
+    Attributes:
+        carried: What the manifest needs of the time before.
+        obstacle: Why the trial's state cannot be kept; None if it can.
+    """
+
+    def __init__(
+        self, spec: TrialSpec, workload: Workload, record: TrialRecord, carried: dict[str, Any]
+    ) -> None:
+        self.carried = carried
+        self.obstacle: str | None = None
+        self._record = record
+        self._made_by = plain(
+            {
+                "submission": spec.sha256,
+                "rules": spec.rules,
+                "fixed": asdict(spec.fixed),
+                "seed": spec.seed,
+                "point": spec.point,
+                "data": workload.dataset.sha256,
+                "machine": machine_facts()["machine_id"],
+                **machine.versions(),
+            }
+        )
+        self._start: Any = None
+
+    def find(self, start: TrainState) -> Checkpoint | None:
+        """Where an earlier attempt got to; None for the beginning."""
+        self._start = jax.tree.structure(start)
+        found = self._record.resume(
+            lambda arrays, facts: checkpoint.restored(arrays, facts, self._made_by, self._start)
+        )
+        if found is not None:
+            again = {f"resumed_{len(self._record.attempts)}": self.carried["calibration"]["before"]}
+            calibration = {**found.carried["calibration"], **again}
+            self.carried = {**found.carried, "calibration": calibration}
+        return found
+
+    def save(self, point: Checkpoint) -> None:
+        """Keeps where the trial stands, unless its state cannot be kept."""
+        if self.obstacle is not None:
+            return
+        try:
+            point = replace(point, carried=self.carried)
+            arrays, facts = checkpoint.packed(point, self._made_by, self._start)
+        except checkpoint.Unsavable as error:
+            self.obstacle = str(error)
+        else:
+            self._record.save(arrays, facts)
+
+
+def _reporting(record: TrialRecord, report: Report) -> Report:
+    def both(beat: Beat) -> None:
+        record.beat(beat.step, beat.time_s)
+        report(beat)
+
+    return both
 
 
 def machine_facts() -> dict[str, Any]:
@@ -165,6 +252,8 @@ def prepare(
     append_table: AppendTable,
     keep: Callable[[Params, ModelState], None],
     report: Report,
+    find: Find = lambda _: None,
+    save: Callable[[Checkpoint], None] | None = None,
 ) -> Run:
     """Model, data, optimizer state: everything before the clock of the submission starts."""
     model_key, data_key, init_key, step_key = jax.random.split(jax.random.key(spec.seed), 4)
@@ -175,25 +264,34 @@ def prepare(
         algorithm, view, workload, spec.point, model_key=model_key, init_key=init_key
     )
     data_seed = int(jax.random.randint(data_key, (), 0, np.iinfo(np.int32).max))
-    batches = workload.dataset.training(batch_size, data_seed)
-    return Run(
+    flops_per_step = _flops(algorithm, view, train, workload, batch_size)
+    at = find(train) or Checkpoint(train, 0, 0, 0, (), {}, 0.0, 0.0, {})
+    run = Run(
         trial=f"{spec.submission}/study_{spec.study}/{spec.workload}/trial_{spec.trial}",
         workload=workload,
         view=view,
         algorithm=algorithm,
-        batches=batches,
+        batches=workload.dataset.training(batch_size, data_seed, at.batches),
         batch_size=batch_size,
-        train=train,
-        keys=_step_keys(step_key),
+        train=at.train,
+        keys=_step_keys(step_key, at.keys),
         clock=clock,
         evaluate=Evaluator(workload),
         budget_s=spec.fixed.budget_s,
-        flops_per_step=_flops(algorithm, view, train, workload, batch_size),
+        flops_per_step=flops_per_step,
         append=append,
         append_table=append_table,
         keep=keep,
         report=report,
+        save=save,
+        step=at.step,
+        keys_drawn=at.keys,
+        evaluations=at.evaluations,
     )
+    if at.step:
+        clock.resume(at.accounts, at.compile_s)
+        run.saved_at = clock.total_s
+    return run
 
 
 def initial_state(
@@ -224,6 +322,7 @@ def train_loop(run: Run) -> Ending:
             return _ending(run, Status.FAILED, f"{clock.compile_s:.0f} s went into compilation")
         progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
         select_key, update_key = next(run.keys)
+        run.keys_drawn += 1
         batch = run.algorithm.select_batch(run.view, run.batches, run.train, select_key, progress)
         clock.enter(Account.UPDATE)
         try:
@@ -236,7 +335,8 @@ def train_loop(run: Run) -> Ending:
             run.step += 1
             clock.settle(run.train)
             clock.enter(Account.UPDATE)
-        if _due(run) if not complete else _stale(run):
+        evaluated = _due(run) if not complete else _stale(run)
+        if evaluated:
             evaluation = _evaluation(run)
             if evaluation is None:
                 continue  # the budget ended while the parameters were prepared
@@ -247,6 +347,8 @@ def train_loop(run: Run) -> Ending:
                 return _ending(run, Status.DIVERGED, f"{names[0]} is no longer finite")
         if complete:
             return _ending(run, Status.FINISHED_EARLY, "the submission has nothing more to gain")
+        if evaluated:
+            _checkpoint(run)
         _heartbeat(run)
 
 
@@ -315,6 +417,32 @@ def _under_way() -> list[jax.Array]:
     return [array for array in jax.live_arrays() if not array.is_deleted()]
 
 
+def _checkpoint(run: Run) -> None:
+    """Keeps all that the trial is, off the clock, unless the last time was a moment ago."""
+    clock = run.clock
+    clock.enter(Account.LOGGING)
+    began = clock.total_s
+    if run.save is None or began - run.saved_at < max(
+        CHECKPOINT_EVERY_S, run.save_s / CHECKPOINT_SHARE
+    ):
+        return
+    run.save(
+        Checkpoint(
+            train=run.train,
+            step=run.step,
+            keys=run.keys_drawn,
+            batches=run.batches.position(),
+            evaluations=run.evaluations,
+            accounts={str(account): seconds for account, seconds in clock.accounts.items()},
+            submission_s=clock.submission_s,
+            compile_s=clock.compile_s,
+            carried={},
+        )
+    )
+    clock.enter(Account.LOGGING)
+    run.saved_at, run.save_s = clock.total_s, clock.total_s - began
+
+
 def _standing(run: Run) -> Standing:
     return Standing(
         trial=run.trial,
@@ -339,7 +467,7 @@ def _row(run: Run, metrics: dict[str, float]) -> dict[str, float | int]:
         "global_step": run.step,
         "examples": run.step * run.batch_size,
         "flops": run.step * run.flops_per_step,
-        "preemption_count": 0,
+        "preemption_count": run.interruptions,
         **metrics,
         "validation/num_examples": sizes[Split.VALIDATION],
         "test/num_examples": sizes[Split.TEST],
@@ -369,11 +497,13 @@ def _key_block(key: jax.Array, start: int) -> list[jax.Array]:
     return [keys[place] for place in range(2 * _BLOCK)]
 
 
-def _step_keys(key: jax.Array) -> Iterator[tuple[jax.Array, jax.Array]]:
-    """Two independent keys for each step, in order."""
-    for start in itertools.count(step=2 * _BLOCK):
+def _step_keys(key: jax.Array, drawn: int = 0) -> Iterator[tuple[jax.Array, jax.Array]]:
+    """Two independent keys for each step, in order, after those that were drawn already."""
+    first, place = divmod(drawn, _BLOCK)
+    for start in itertools.count(2 * _BLOCK * first, step=2 * _BLOCK):
         block = _key_block(key, start)
-        yield from zip(block[::2], block[1::2], strict=True)
+        yield from list(zip(block[::2], block[1::2], strict=True))[place:]
+        place = 0
 
 
 def _flops(

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from algoperf import machine, parameters, records, registry
+from algoperf.disk import now
 from algoperf.errors import UserError
-from algoperf.records import now
 from algoperf.spec import Split, Target
 from algoperf.trial import machine_facts
 from algoperf.workload import Evaluator, Workload, model_shapes
@@ -65,7 +65,7 @@ def verify(folder: Path, tell: Callable[[Finding], None]) -> list[Finding]:
     Raises:
         UserError: If there is no such folder, or no trial in it claims anything.
     """
-    claims = records.claims(folder)
+    claims = records.reached(folder)
     if not claims:
         raise UserError(f"No trial below {folder} says that it reached its target.")
     evaluators: dict[str, Measured] = {}

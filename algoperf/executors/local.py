@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -15,13 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from algoperf import machine
+from algoperf.disk import CannotRecord
 from algoperf.errors import UserError
-from algoperf.records import Ending, TrialRecord, TrialSpec
+from algoperf.recording import TrialRecord
+from algoperf.records import OUTPUT, Ending, TrialSpec
 from algoperf.spec import Status
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    from algoperf.claims import Claim
     from algoperf.trial import Beat
 
 START_LIMIT_S = 120.0
@@ -32,6 +36,24 @@ SILENCE_LIMIT_S = 60.0
 
 LONGEST_S = 3600.0
 """What counts as the budget here where there is none, or a longer one."""
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A trial, and who has to hear of it; see `LocalExecutor.run`."""
+
+    spec: TrialSpec
+    on_beat: "Callable[[Beat], None]"
+    claim: "Claim | None"
+    tell: Callable[[str], None]
+
+    @property
+    def number(self) -> int:
+        return 1 if self.claim is None else self.claim.number
+
+
+OUTPUT_LIMIT = 100_000_000
+"""How much a trial may print, in bytes: it must not fill the disk that others write to."""
 
 
 class LocalExecutor:
@@ -46,16 +68,32 @@ class LocalExecutor:
         self.results = results.resolve()  # a submission may change the working directory
         self._context = _context(["algoperf.executors.worker", *preload])
 
-    def run(self, spec: TrialSpec, on_beat: "Callable[[Beat], None]") -> Ending:
-        """Runs one trial to its end; it is recorded when this returns.
+    def run(
+        self,
+        spec: TrialSpec,
+        on_beat: "Callable[[Beat], None]",
+        claim: "Claim | None" = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> Ending:
+        """Runs one trial to its end, from its last checkpoint if there is one, and records it.
+
+        Args:
+            spec: The trial.
+            on_beat: Called with its signs of life.
+            claim: Our claim on it; None if nobody else can want it.
+            tell: Called with what became of an earlier attempt, if there was one.
 
         Raises:
             UserError: If the results folder cannot be written.
+            Lost: If another run took the trial over.
             KeyboardInterrupt: After the trial's process was ended; nothing is recorded of it.
         """
+        watched = _Watched(spec, on_beat, claim, tell)
+        if (ending := TrialRecord(spec, self.results, watched.number).conclude()) is not None:
+            return ending
         ours, theirs = self._context.Pipe()
         process = self._context.Process(  # type: ignore[attr-defined] - typeshed has it on subclasses only
-            target=_start, args=(spec, self.results, theirs), daemon=False
+            target=_start, args=(spec, self.results, watched.number, theirs), daemon=False
         )
         try:
             # The server that forks is started with the first trial; Ctrl-C is not for it.
@@ -65,47 +103,64 @@ class LocalExecutor:
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             theirs.close()
-            ending = self._follow(spec, cast("Connection[Any, Any]", ours), process, on_beat)
+            connection = cast("Connection[Any, Any]", ours)
+            return self._follow(watched, connection, process)
+        except CannotRecord:
+            if claim is not None:
+                claim.check()  # another run that took the trial over also took its folder away
+            raise
         finally:
             _end(process)
             ours.close()
-        return ending
 
     def _follow(
-        self,
-        spec: TrialSpec,
-        connection: "Connection[Any, Any]",
-        process: BaseProcess,
-        on_beat: "Callable[[Beat], None]",
+        self, watched: _Watched, connection: "Connection[Any, Any]", process: BaseProcess
     ) -> Ending:
+        spec, claim = watched.spec, watched.claim
         budget_s = min(spec.fixed.budget_s, LONGEST_S)
         limit_s = START_LIMIT_S + 10 * budget_s
         heard = time.monotonic()
         while True:
             ready = wait([connection, process.sentinel], timeout=1.0)
+            if claim is not None:
+                claim.check()
+            if self._printed(watched) > OUTPUT_LIMIT:
+                _end(process)
+                return self._record_failure(watched, f"it printed more than {OUTPUT_LIMIT:,} bytes")
             if connection.poll():
                 try:
                     message = connection.recv()
                 except (EOFError, OSError):
                     process.join(timeout=5.0)
-                    return self._record_failure(spec, _death(process.exitcode))
+                    return self._record_failure(watched, _death(process.exitcode))
                 if isinstance(message, Ending):
                     return message
                 if isinstance(message, UserError):
                     raise message
+                if isinstance(message, str):
+                    watched.tell(f"{spec.label}: {message}")
+                    continue
                 heard = time.monotonic()
                 limit_s = SILENCE_LIMIT_S + budget_s
-                on_beat(message)
+                watched.on_beat(message)
             elif process.sentinel in ready:
-                return self._record_failure(spec, _death(process.exitcode))
+                return self._record_failure(watched, _death(process.exitcode))
             elif time.monotonic() - heard > limit_s:
                 _end(process)
                 reason = f"no step returned within {limit_s:.0f} s; the process was ended"
-                return self._record_failure(spec, reason)
+                return self._record_failure(watched, reason)
 
-    def _record_failure(self, spec: TrialSpec, reason: str) -> Ending:
+    def _printed(self, watched: _Watched) -> int:
+        """How much the trial has printed, in bytes."""
+        record = TrialRecord(watched.spec, self.results, watched.number)
+        try:
+            return (record.folder / OUTPUT).stat().st_size
+        except OSError:  # not begun, or just finished
+            return 0
+
+    def _record_failure(self, watched: _Watched, reason: str) -> Ending:
         """Records a trial whose process could not do it itself."""
-        record = TrialRecord(spec, self.results)
+        record = TrialRecord(watched.spec, self.results, watched.number)
         if not record.folder.exists():
             record.begin()
         ending = Ending(Status.FAILED, reason, steps=None)
@@ -113,10 +168,10 @@ class LocalExecutor:
         return ending
 
 
-def _start(spec: TrialSpec, results: Path, connection: "Connection[Any, Any]") -> None:
+def _start(spec: TrialSpec, results: Path, number: int, connection: "Connection[Any, Any]") -> None:
     from algoperf.executors import worker
 
-    worker.main(spec, results, connection)
+    worker.main(TrialRecord(spec, results, number), connection)
 
 
 def _context(preload: list[str]) -> BaseContext:

@@ -9,24 +9,26 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from algoperf import compilation, trial
+from algoperf.disk import CannotRecord, recording
 from algoperf.errors import UserError
-from algoperf.records import OUTPUT, CannotRecord, Ending, TrialRecord, TrialSpec
+from algoperf.recording import TrialRecord
+from algoperf.records import OUTPUT, Ending
 from algoperf.spec import Status
 from algoperf.trial import machine_facts
 
 
-def main(spec: TrialSpec, results: Path, connection: Connection) -> None:
-    """Runs `spec`, records it, and sends beats and at last the ending through `connection`.
+def main(record: TrialRecord, connection: Connection) -> None:
+    """Runs the trial of `record`, records it, and sends beats, news as text and at last the ending.
 
     A `CannotRecord` is sent instead of an ending where the results folder cannot be written.
     """
     os.setsid()  # a group of its own: Ctrl-C does not reach it, a kill reaches its children
     threading.Thread(target=_die_with, args=(connection,), daemon=True).start()
-    record = TrialRecord(spec, results)
     try:
         record.begin()
-        _redirect_output(record.folder / OUTPUT)
-        ending = _run(spec, record, connection)
+        with recording(record.folder):
+            _redirect_output(record.folder / OUTPUT)
+        ending = _run(record, connection)
     except CannotRecord as error:
         message = error
     else:
@@ -39,13 +41,15 @@ def main(spec: TrialSpec, results: Path, connection: Connection) -> None:
     os._exit(0)
 
 
-def _run(spec: TrialSpec, record: TrialRecord, connection: Connection) -> Ending:
+def _run(record: TrialRecord, connection: Connection) -> Ending:
     facts = machine_facts()
     facts["compilation_cache"] = compilation.use_cache()
     meter = compilation.CompileMeter()
     meter.listen()
     try:
-        ending, found = trial.run(spec, record, connection.send, meter=meter)
+        ending, found = trial.run(
+            record.spec, record, connection.send, meter=meter, tell=connection.send
+        )
         facts |= found
     except CannotRecord:
         raise

@@ -4,7 +4,8 @@ import optax
 import pytest
 
 from algoperf import registry, trial
-from algoperf.records import TrialRecord, TrialSpec, read_measurements
+from algoperf.recording import TrialRecord
+from algoperf.records import TrialSpec, read_measurements
 from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.submission import Algorithm, Submission, from_optax
 from tests import tiny

@@ -51,6 +51,28 @@ def test_each_account_gets_its_own_time():
     assert clock.total_s == 20.5
 
 
+@pytest.mark.parametrize("compile_counts", [True, False])
+def test_what_is_done_again_after_a_cut_counts_once(compile_counts):
+    now, meter = FakeTime(), FakeMeter()
+    clock = Clock(meter, compile_counts=compile_counts, now=now)
+    now.wait(3.0)  # set-up, 1 s of it compilation
+    meter.compiled = 1.0
+    before = {"update": 10.0, "setup": 2.0, "compilation": 4.0, "repeated": 0.5}
+    clock.resume(before, compile_s=6.0)
+    assert clock.submission_s == 10.0
+    assert clock.accounts[Account.REPEATED] == 0.5 + 3.0
+    assert clock.total_s == sum(before.values()) + 3.0
+    # Of the 6 s of before, 5 s are left to be compiled again; the step compiles for 7 s.
+    clock.enter(Account.UPDATE)
+    now.wait(8.0)
+    meter.compiled = 7.0
+    clock.enter(Account.LOGGING)
+    assert clock.accounts[Account.REPEATED] == 0.5 + 3.0 + 5.0
+    assert clock.compile_s == 6.0 + 2.0
+    assert clock.submission_s == 10.0 + 1.0 + (2.0 if compile_counts else 0.0)
+    assert sum(clock.accounts.values()) == clock.total_s == 16.5 + 3.0 + 8.0
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(Account), st.floats(0, 1e4), st.floats(0, 1e4))),
     st.booleans(),

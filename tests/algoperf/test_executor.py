@@ -138,6 +138,14 @@ def test_what_a_submission_prints_goes_into_its_folder(run, capfd):
     assert "hello" not in capfd.readouterr().out
 
 
+def test_a_submission_that_prints_without_end_is_ended(run, monkeypatch):
+    monkeypatch.setattr(local, "OUTPUT_LIMIT", 10_000_000)
+    forever = "[os.write(1, b'x' * 2**20) for _ in iter(lambda: time.sleep(0.01), 1)]"
+    ending, *_ = run(LONG.format(fault=forever))
+    assert ending.status == Status.FAILED
+    assert "printed more than 10,000,000 bytes" in ending.reason
+
+
 def test_children_that_a_submission_leaves_behind_are_ended(run):
     fault = "open('pid', 'w').write(str(subprocess.Popen(['sleep', '1000']).pid))"
     ending, *_ = run(LONG.format(fault=fault))
@@ -161,7 +169,7 @@ if __name__ == "__main__":
 
 
 def test_a_killed_run_loses_nothing_and_runs_nothing_twice(tmp_path, easy_rules):
-    """SIGKILL in the second trial: it is run again from its start, the first is left alone."""
+    """SIGKILL in the second trial, before its first checkpoint: the first trial is left alone."""
     raw = json.loads(easy_rules.read_text())
     raw["tuning"]["self_tuning"]["studies"] = 3
     easy_rules.write_text(json.dumps(raw))
@@ -176,7 +184,7 @@ def test_a_killed_run_loses_nothing_and_runs_nothing_twice(tmp_path, easy_rules)
     first = results / "mine" / "study_1" / "digits_autoencoder_jax" / "trial_1"
     second = results / "mine" / "study_2" / "digits_autoencoder_jax"
     deadline = time.monotonic() + 120
-    while not (first.exists() and (second / ".trial_1.partial").exists()):
+    while not (first.exists() and (second / ".trial_1.1.partial").exists()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
@@ -189,6 +197,95 @@ def test_a_killed_run_loses_nothing_and_runs_nothing_twice(tmp_path, easy_rules)
     assert (first / "manifest.json").read_bytes() == before
     assert len(list(results.glob("*/study_*/*/trial_*"))) == 3
     assert list(results.glob("*/study_*/*/.*")) == []
+    counts = [
+        len(
+            json.loads(
+                (results / f"mine/study_{n}" / f"{second.name}/trial_1/manifest.json").read_text()
+            )["interruptions"]
+        )
+        for n in (1, 2, 3)
+    ]
+    assert counts == [0, 1, 0]
+
+
+def last_checkpoint(folder: Path) -> int:
+    names = [path.stem for path in folder.glob(".trial_1.*.partial/checkpoint_*.npz")]
+    return max((int(name.partition("_")[2]) for name in names), default=0)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, easy_rules):
+    """Two SIGKILLs; the evaluations are those of a run that was left alone, bit for bit."""
+    raw = json.loads(easy_rules.read_text())
+    raw["workloads"]["digits_autoencoder"] |= {"validation_target": 0.0, "budget_s": 100.0}
+    raw["tuning"]["self_tuning"]["studies"] = 1
+    easy_rules.write_text(json.dumps(raw))
+    source, script = tmp_path / "mine.py", tmp_path / "script.py"
+    source.write_text(
+        "import time, optax\n"
+        "from algoperf import from_optax\n"
+        "short = from_optax(lambda hp, w: optax.adam(0.01), steps=lambda w: 500)\n"
+        "init = short.init\n"
+        "def update(*args):\n"
+        "    time.sleep(0.02)\n"
+        "    return short.update(*args)\n"
+    )
+    script.write_text(SCRIPT)
+
+    def command(results: Path) -> list[str]:
+        return [sys.executable, str(script), str(source), str(easy_rules), str(results)]
+
+    subprocess.run(command(tmp_path / "whole"), check=True, stdout=subprocess.DEVNULL)
+    cut = tmp_path / "cut"
+    folder = cut / "mine" / "study_1" / "digits_autoencoder_jax"
+    at = 0
+    for _ in range(2):
+        process = subprocess.Popen(command(cut), stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 600
+        while last_checkpoint(folder) <= at:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        at = last_checkpoint(folder)
+        process.kill()
+        process.wait()
+    done = subprocess.run(command(cut), check=True, capture_output=True, text=True)
+    assert f"goes on from step {at}" in done.stdout
+    rows = []
+    for results in (tmp_path / "whole", cut):
+        trial = results / "mine" / "study_1" / "digits_autoencoder_jax" / "trial_1"
+        measured = records.read_measurements(trial)
+        rows.append(measured[[c for c in measured.columns if "/" in c or c == "global_step"]])
+    assert len(rows[0]) == 10
+    assert rows[0].equals(rows[1])
+    manifest = json.loads((folder / "trial_1" / "manifest.json").read_text())
+    steps = [attempt["step"] for attempt in manifest["interruptions"]]
+    assert len(steps) == 2
+    assert 0 < steps[0] < steps[1] == at
+    assert manifest["clock"]["accounts"]["repeated"] > 0
+    assert [path.name for path in folder.iterdir()] == ["trial_1"]
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_share_the_trials(tmp_path, easy_rules):
+    raw = json.loads(easy_rules.read_text())
+    raw["tuning"]["self_tuning"]["studies"] = 4
+    easy_rules.write_text(json.dumps(raw))
+    source, script, results = tmp_path / "mine.py", tmp_path / "script.py", tmp_path / "results"
+    source.write_text(textwrap.dedent(GOOD))
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(source), str(easy_rules), str(results)]
+    runs = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    told = [run.communicate(timeout=900)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], told
+    assert len(list(results.glob("*/study_*/*/trial_*"))) == 4
+    assert list(results.glob("*/study_*/*/.*")) == []
+    # Each trial was run by one of the two, and each of the two ran some.
+    ran = [text.count("target reached") for text in told]
+    assert sum(ran) == 4, told
+    assert all(ran), told
 
 
 def test_ctrl_c_keeps_what_is_recorded(tmp_path, easy_rules):
@@ -204,7 +301,7 @@ def test_ctrl_c_keeps_what_is_recorded(tmp_path, easy_rules):
         text=True,
         start_new_session=True,
     )  # fmt: skip
-    partial = results / "mine" / "study_1" / "digits_autoencoder_jax" / ".trial_1.partial"
+    partial = results / "mine" / "study_1" / "digits_autoencoder_jax" / ".trial_1.1.partial"
     deadline = time.monotonic() + 60
     while not partial.exists():
         assert time.monotonic() < deadline

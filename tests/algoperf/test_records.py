@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from algoperf import registry
-from algoperf.records import CannotRecord, Ending, TrialRecord, TrialSpec, read_measurements
+from algoperf.disk import CannotRecord
+from algoperf.recording import TrialRecord
+from algoperf.records import Ending, TrialSpec, read_measurements
 from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.spec import Status, Target
 

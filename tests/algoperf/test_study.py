@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from algoperf import records, rulesets, study
 from algoperf.errors import UserError
-from algoperf.records import Ending, TrialRecord
+from algoperf.executors.local import LocalExecutor
+from algoperf.recording import TrialRecord
+from algoperf.records import Ending
 from algoperf.spec import Status
 
 WORKLOADS = ["digits_autoencoder", "digits_vit"]
@@ -35,6 +39,9 @@ def self_tuning(tmp_path):
     path = tmp_path / "untuned.py"
     path.write_text("def init(a, b, c, d): ...\ndef update(a, b, c, d, e): ...\n")
     return path
+
+
+ENDING = Ending(Status.FINISHED_EARLY, "for the test", 1)
 
 
 def finish(spec, results, status=Status.FINISHED_EARLY):
@@ -140,12 +147,71 @@ def test_all_faults_of_all_submissions_are_told_at_once(tmp_path, rules):
     assert all(word in str(caught.value) for word in ("one.py", "two.py", "adamx"))
 
 
-def test_only_one_run_at_a_time(tmp_path):
-    again = records.exclusive(tmp_path)
-    with records.exclusive(tmp_path), pytest.raises(UserError, match="Another run is using"), again:
-        pass
-    with records.exclusive(tmp_path):  # free again
-        pass
+class Told:
+    """Notes what a run tells."""
+
+    def __init__(self):
+        self.ended_, self.elsewhere_, self.texts = [], [], []
+
+    def began(self, spec): ...
+
+    def beat(self, spec, beat): ...
+
+    def told(self, text):
+        self.texts.append(text)
+
+    def ended(self, spec, ending):
+        self.ended_.append(spec.label)
+
+    def elsewhere(self, spec):
+        self.elsewhere_.append(spec.label)
+
+
+def test_two_runs_on_one_folder_share_the_work(mine, rules, tmp_path, monkeypatch):
+    """With a trial's process left out: it is recorded at once."""
+    todo = plan([mine], rules, tmp_path / "r").todo
+    started = []
+
+    def record(self, spec, on_beat, claim, tell):
+        started.append(spec)
+        record = TrialRecord(spec, self.results, claim.number)
+        record.begin()
+        time.sleep(0.02)
+        record.finish(ENDING, {})
+        return ENDING
+
+    monkeypatch.setattr(LocalExecutor, "run", record)
+    watchers = [Told(), Told()]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda told: study.run(todo, tmp_path / "r", told), watchers))
+    assert len(started) == len(todo) == 8
+    for told in watchers:
+        assert set(told.ended_) | set(told.elsewhere_) == {spec.label for spec in todo}
+        assert len(told.ended_) > 1
+    assert plan([mine], rules, tmp_path / "r").todo == ()
+    assert not list((tmp_path / "r").rglob(".trial*"))
+
+
+def test_a_run_waits_for_what_another_machine_does(mine, rules, tmp_path, monkeypatch):
+    """The claim of a trial that another machine records a moment later."""
+    spec = plan([mine], rules, tmp_path / "r").todo[0]
+    folder = spec.folder(tmp_path / "r")
+    claim = folder.with_name(".trial_1.1.claim")
+    folder.parent.mkdir(parents=True)
+    claim.write_text(
+        '{"host": "far", "machine": "m", "boot": "b", "pid": 7, "start": "then", "locked": true}'
+    )
+    monkeypatch.setattr(study, "LOOK_AGAIN_S", 0.01)
+    told = Told()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(study.run, [spec], tmp_path / "r", told)
+        time.sleep(0.1)
+        assert not waiting.done()
+        finish(spec, tmp_path / "r")
+        claim.unlink()
+        waiting.result(timeout=10)
+    assert told.texts == [f"{spec.label} is run by process 7 on far."]
+    assert told.elsewhere_ == [spec.label]
 
 
 def test_planning_a_complete_study_imports_no_jax(mine, rules, tmp_path):

@@ -1,0 +1,84 @@
+"""Writing so that a kill or a power cut between any two writes leaves something whole. No jax."""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from algoperf.errors import UserError
+
+
+class CannotRecord(UserError):
+    """The results folder cannot be written; no fault of the submission's."""
+
+
+@contextmanager
+def recording(path: Path) -> Iterator[None]:
+    """Turns what the operating system refuses below `path` into `CannotRecord`."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotRecord(
+            f"Cannot write {path}: {error.strerror or error}. Nothing that was recorded is lost; "
+            "mend it, or give another folder with --results, and run the same command again."
+        ) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes the place of `path`, whole and on the disk, when it is closed."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):  # of a full disk, what was written would take the last of it
+            partial.unlink()
+        raise
+    sync(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Strict JSON, in one move."""
+    with replacing(path) as file:
+        file.write(json.dumps(plain(value), indent=2, allow_nan=False).encode() + b"\n")
+
+
+def plain(value: Any) -> Any:
+    """`value` in strict JSON: NumPy's numbers become Python's, and null if not finite."""
+    value = value.item() if hasattr(value, "dtype") and hasattr(value, "item") else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def now() -> str:
+    """The time of day, for the record: ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,396 @@
+"""A trial's folder while it is written, so that a kill between any two writes loses little. No jax.
+
+    .trial_<k>.<n>.partial/     the trial's folder, under the `n`th claim on it
+        checkpoint_<step>.npz   all that the trial is at that step; the last two
+        attempts.json           where the trial was cut off and went on
+        beat                    attempt, step and submission time [s] at the last sign of life
+        ...                     and everything that the finished folder has
+
+Who takes a trial over renames its folder, so that whoever had it before can write no more.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from algoperf import machine
+from algoperf.disk import (
+    CannotRecord,
+    file_sha256,
+    now,
+    recording,
+    replacing,
+    sync,
+    write_json,
+)
+from algoperf.records import (
+    FORMAT,
+    HYPERPARAMETERS,
+    MANIFEST,
+    MEASUREMENTS,
+    META_DATA,
+    OUTPUT,
+    PARAMETERS,
+    SOURCE,
+    TRACEBACK,
+    Ending,
+    TrialSpec,
+    is_of,
+    plain,
+    read_manifest,
+)
+from algoperf.spec import Status
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ATTEMPTS = "attempts.json"
+BEAT = "beat"
+FACTS = "facts"
+
+Restored = TypeVar("Restored")
+
+Arrays = Mapping[str, "np.ndarray"]
+
+
+class Unusable(Exception):
+    """A checkpoint that cannot be gone on from; the message says why."""
+
+
+class TrialRecord:
+    """A trial's folder while it is written. All methods raise `CannotRecord`.
+
+    Args:
+        spec: The trial.
+        results: The results folder.
+        claim: Number of the claim under which it is written.
+
+    Attributes:
+        attempts: For each time that the trial was cut off: when and at which step it went on, how
+            many steps and seconds were done again (None if unknown), which checkpoints could not be
+            used and why.
+        news: What became of an earlier attempt, for whoever watches; empty if there was none.
+    """
+
+    def __init__(self, spec: TrialSpec, results: Path, claim: int = 1) -> None:
+        self.spec = spec
+        self.final = spec.folder(results)
+        self.folder = self.final.with_name(f".{self.final.name}.{claim}.partial")
+        self.attempts: list[dict[str, Any]] = []
+        self.news = ""
+        self._columns: dict[str, list[str]] = {}
+
+    def begin(self) -> None:
+        """A folder with source and point, and what an earlier attempt left if it was of the same.
+
+        Without a checkpoint nothing else is left in it. With one, `resume` has to be called.
+
+        Raises also if the submission's file is not the one that was planned with.
+        """
+        point = {} if self.spec.point is None else dict(self.spec.point)
+        source = _source(self.spec)
+        with recording(self.folder):
+            self.final.parent.mkdir(parents=True, exist_ok=True)
+            earlier = self._left()
+            left = earlier.pop() if earlier else None
+            for folder in earlier:
+                shutil.rmtree(folder)
+            if left is not None and _is_begun(left, source, point):
+                if left != self.folder:
+                    left.rename(self.folder)
+                self.attempts = _read_json(self.folder / ATTEMPTS) or []
+                if not self._checkpoints():
+                    self._rewind(None, [])
+                return
+            if left is not None:
+                self.news = "what was there of it is of another version of the file; starts anew"
+                shutil.rmtree(left)
+            self.folder.mkdir()
+            (self.folder / SOURCE).write_bytes(source)
+            write_json(self.folder / HYPERPARAMETERS, point)
+
+    def conclude(self) -> Ending | None:
+        """Makes the trial final if an earlier attempt ended it and was cut off at the last move.
+
+        Returns:
+            How it ended; None if there is no such attempt.
+        """
+        with recording(self.folder):
+            for left in self._left():
+                manifest = read_manifest(left)
+                if manifest is not None and is_of(manifest, self.spec):
+                    if left != self.folder:
+                        left.rename(self.folder)
+                    self._publish()
+                    ending = manifest["ending"]
+                    return Ending(Status(ending["status"]), ending["reason"], ending["steps"])
+        return None
+
+    def _left(self) -> list[Path]:
+        """What earlier attempts left, the latest last."""
+        named = re.compile(rf"\.{self.final.name}\.(\d+)\.partial")
+        parent = self.final.parent
+        found = [(path, named.fullmatch(path.name)) for path in _entries(parent)]
+        return [path for _, path in sorted((int(match[1]), path) for path, match in found if match)]
+
+    def _checkpoints(self) -> list[Path]:
+        """The latest first."""
+        return sorted(self.folder.glob("checkpoint_*.npz"), key=_step_of, reverse=True)
+
+    def save(self, arrays: Arrays, facts: Mapping[str, Any]) -> None:
+        """Keeps a checkpoint, and of the others only the one before.
+
+        Args:
+            arrays: What `facts` has no room for.
+            facts: JSON; with `step` and `submission_s`.
+        """
+        import numpy as np  # planning a run does not need it
+
+        with recording(self.folder):
+            written = [self.folder / name for name in (*self._columns, OUTPUT)]
+            files = {path.name: path for path in written if path.exists()}
+            for path in files.values():
+                sync(path)
+            lengths = {name: path.stat().st_size for name, path in files.items()}
+            text = json.dumps({**facts, "files": lengths}).encode()
+            with replacing(self.folder / f"checkpoint_{facts['step']}.npz") as file:
+                facts_array = np.frombuffer(text, np.uint8)
+                np.savez(file, allow_pickle=False, **{**arrays, FACTS: facts_array})
+            for old in self._checkpoints()[2:]:
+                old.unlink()
+
+    def resume(self, restore: Callable[[Arrays, Mapping[str, Any]], Restored]) -> Restored | None:
+        """Goes back to the latest checkpoint that can be used, or to the beginning.
+
+        Args:
+            restore: (arrays, facts) as they were saved -> what to go on with; raises `Unusable`.
+
+        Returns:
+            What `restore` returned; None for the beginning.
+        """
+        passed_over: list[str] = []
+        with recording(self.folder):
+            checkpoints = self._checkpoints()
+            for path in checkpoints:
+                try:
+                    arrays, facts = read_checkpoint(path)
+                    self._check_lengths(facts["files"])
+                    restored = restore(arrays, facts)
+                except Unusable as error:
+                    passed_over.append(f"{path.name}: {error}")
+                else:
+                    self._rewind(facts, passed_over)
+                    return restored
+            if checkpoints:
+                self._rewind(None, passed_over)
+        return None
+
+    def _check_lengths(self, lengths: Mapping[str, int]) -> None:
+        for name, length in lengths.items():
+            path = self.folder / name
+            if not path.exists() or path.stat().st_size < length:
+                raise Unusable(f"{name} is shorter than it was then")
+
+    def _rewind(self, facts: Mapping[str, Any] | None, passed_over: Sequence[str]) -> None:
+        """Everything in the folder as it was at that checkpoint, or at the beginning."""
+        step = 0 if facts is None else facts["step"]
+        lengths = {OUTPUT: 0} if facts is None else facts["files"]
+        reached, reached_s = self._last_beat()
+        attempt: dict[str, Any] = {"when": now(), "step": step}
+        attempt["repeated_steps"] = None if reached is None else max(reached - step, 0)
+        since_s = 0.0 if facts is None else facts["submission_s"]
+        attempt["repeated_s"] = None if reached_s is None else max(reached_s - since_s, 0.0)
+        attempt["passed_over"] = list(passed_over)
+        # Told before anything else is changed: cut off once more, it is one attempt more.
+        write_json(self.folder / ATTEMPTS, [*self.attempts, attempt])
+        self.attempts.append(attempt)
+        again = f"it was cut off, and goes on from step {step}" if step else "it starts again"
+        self.news = "; ".join([*passed_over, again])
+        for path in _entries(self.folder):
+            if path.name in lengths:
+                os.truncate(path, lengths[path.name])
+            elif path.suffix == ".npz" and path.name.startswith("checkpoint_"):
+                if facts is None or _step_of(path) > step:
+                    path.unlink()
+            elif path.name not in {SOURCE, HYPERPARAMETERS, ATTEMPTS, BEAT}:
+                path.unlink()
+        tables = [name for name in lengths if name.endswith(".csv")]
+        self._columns = {name: _columns(self.folder / name) for name in tables}
+
+    def beat(self, step: int, submission_s: float) -> None:
+        """Leaves a sign of life, from which a later attempt learns how much it does again."""
+        with recording(self.folder):
+            (self.folder / BEAT).write_text(f"{len(self.attempts)} {step} {submission_s!r}\n")
+
+    def _last_beat(self) -> tuple[int, float] | tuple[None, None]:
+        """Step and submission time [s] at the attempt's last sign of life, if it gave any."""
+        try:
+            attempt, step, submission_s = (self.folder / BEAT).read_text().split()
+            if int(attempt) == len(self.attempts):
+                return int(step), float(submission_s)
+        except (OSError, ValueError):
+            pass
+        return None, None
+
+    def append(self, row: Mapping[str, float | int]) -> None:
+        """Adds an evaluation; the columns are the first row's, in alphabetical order."""
+        self._append(MEASUREMENTS, sorted(row), [row])
+
+    def append_table(self, name: str, table: Mapping[str, Sequence[Any]]) -> None:
+        """Adds rows to `<name>.csv`, given as columns; the first call's names and order count."""
+        rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+        self._append(f"{name}.csv", list(table), rows)
+
+    def _append(self, file: str, columns: list[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        path = self.folder / file
+        lines = [] if file in self._columns else [columns]
+        columns = self._columns.setdefault(file, columns)
+        with recording(path), path.open("a", newline="") as opened:
+            writer = csv.writer(opened, lineterminator="\n")
+            # In one piece for each evaluation: a reader never sees half a row.
+            writer.writerows([*lines, *([row[column] for column in columns] for row in rows)])
+
+    def keep(self, arrays: Arrays) -> None:
+        """Keeps the arrays with which the target was reached; verification measures them again."""
+        import numpy as np
+
+        with recording(self.folder), replacing(self.folder / PARAMETERS) as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    def fail(self, traceback: str) -> None:
+        """Keeps the traceback of what went wrong."""
+        with recording(self.folder):
+            (self.folder / TRACEBACK).write_text(traceback)
+
+    def finish(self, ending: Ending, facts: Mapping[str, Any]) -> Path:
+        """Writes the manifest and makes the trial final.
+
+        Args:
+            ending: How it ended.
+            facts: What else is known: `machine`, `workload`, `clock`, ...
+        """
+        with recording(self.folder):
+            for path in self.folder.glob("*.csv"):
+                sync(path)
+            kept = self.folder / PARAMETERS
+            if kept.exists():
+                facts = {**facts, "parameters_sha256": file_sha256(kept)}
+            facts = {**facts, "interruptions": _read_json(self.folder / ATTEMPTS) or []}
+            write_json(self.folder / META_DATA, _meta_data(self.spec, facts))
+            write_json(self.folder / MANIFEST, _manifest(self.spec, ending, facts))
+            self._publish()
+        return self.final
+
+    def _publish(self) -> None:
+        """The manifest is written: what is left is of no use, and the trial is final."""
+        for path in [*self._checkpoints(), self.folder / ATTEMPTS, self.folder / BEAT]:
+            path.unlink(missing_ok=True)
+        sync(self.folder)
+        self.folder.rename(self.final)
+        sync(self.final.parent)
+
+
+def read_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """The arrays and facts that `TrialRecord.save` was given.
+
+    Raises:
+        Unusable: If the file is not what was written.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive)  # each has a checksum, which is checked here
+        return arrays, json.loads(arrays.pop(FACTS).tobytes())
+    except Exception as error:
+        reason = "is truncated" if isinstance(error, zipfile.BadZipFile) else "is damaged"
+        raise Unusable(f"it {reason} ({error})") from error
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.partition("_")[2])
+
+
+def _columns(table: Path) -> list[str]:
+    with table.open(newline="") as file:
+        return next(csv.reader(file))
+
+
+def _read_json(path: Path) -> Any:
+    """What the file holds; None if there is none or it is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _is_begun(folder: Path, source: bytes, point: Mapping[str, Any]) -> bool:
+    """Whether this is the start of a trial of the same file at the same point."""
+    try:
+        same = (folder / SOURCE).read_bytes() == source
+    except OSError:
+        return False
+    return same and _read_json(folder / HYPERPARAMETERS) == plain(point)
+
+
+def _source(spec: TrialSpec) -> bytes:
+    """The submission's file, which has to be what it was when the trial was planned."""
+    try:
+        source = spec.path.read_bytes()
+    except OSError as error:
+        raise CannotRecord(f"{spec.path} cannot be read any more: {error.strerror}.") from error
+    if hashlib.sha256(source).hexdigest() != spec.sha256:
+        raise CannotRecord(
+            f"{spec.path} was changed while its trials were run. Those recorded are of the version "
+            f"before: move {spec.submission!r} in the results folder away, and run it again."
+        )
+    return source
+
+
+def _manifest(spec: TrialSpec, ending: Ending, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "submission": {"name": spec.submission, "file": spec.path.name, "sha256": spec.sha256},
+        "workload": {
+            "name": spec.workload,
+            "fixed": asdict(spec.fixed),
+            **facts.get("workload", {}),
+        },
+        "rules": spec.rules,
+        "ruleset": spec.ruleset,
+        "study": spec.study,
+        "trial": spec.trial,
+        "seed": spec.seed,
+        "point": spec.point,
+        "ending": asdict(ending),
+        "versions": machine.versions(),
+        **{key: value for key, value in facts.items() if key != "workload"},
+    }
+
+
+def _meta_data(spec: TrialSpec, facts: Mapping[str, Any]) -> dict[str, Any]:
+    system = facts.get("machine", {})
+    return {
+        "workload.target_metric_name": spec.fixed.validation.metric,
+        "workload.validation_target_value": spec.fixed.validation.value,
+        "workload.test_target_value": spec.fixed.test.value,
+        "workload.max_allowed_runtime_sec": spec.fixed.budget_s,
+        "workload.step_hint": spec.fixed.step_hint,
+        "cpu_model_name": system.get("cpu"),
+        "cpu_count": system.get("cores"),
+        "os_platform": system.get("system"),
+        "python_version": machine.versions()["python"],
+        "rng_seed": spec.seed,
+    }

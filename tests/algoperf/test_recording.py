@@ -1,0 +1,265 @@
+"""A trial's folder, cut off between any two writes."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from algoperf import registry
+from algoperf.disk import CannotRecord
+from algoperf.recording import TrialRecord, Unusable, read_checkpoint
+from algoperf.records import Ending, TrialSpec, read_manifest, read_measurements
+from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.spec import Status, Target
+
+ENDING = Ending(Status.FINISHED_EARLY, "for the test", 30)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Begins the trial under a claim: its record."""
+    source = tmp_path / "mine.py"
+    source.write_text("# the source\n")
+    target = Target("loss", 0.5, higher_is_better=False)
+    spec = TrialSpec(
+        "mine", source, registry.source_hash(source), "glyphs", 1, 1, 7, {"rate": 0.1},
+        Ruleset.EXTERNAL, "quick", WorkloadRules(target, target, 100.0, 10),
+    )  # fmt: skip
+
+    def start_(claim: int = 1) -> TrialRecord:
+        record = TrialRecord(spec, tmp_path / "results", claim)
+        record.begin()
+        return record
+
+    return start_
+
+
+def advance(record: TrialRecord, *steps: int) -> None:
+    """An evaluation, a table's rows, and a checkpoint, at each step."""
+    for step in steps:
+        record.append({"global_step": step, "loss": 1 / step})
+        record.append_table("answers", {"step": [step, step], "answer": ["a", "b"]})
+        record.beat(step, float(step))
+        arrays = {"0": np.arange(1000 * step), "1": np.asarray(step / 3)}
+        record.save(arrays, {"step": step, "submission_s": float(step)})
+
+
+def restore(arrays: Any, facts: Any) -> int:
+    assert arrays["0"].tolist() == list(range(1000 * facts["step"]))
+    assert arrays["1"] == facts["step"] / 3
+    return facts["step"]
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def tables(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(folder.glob("*.csv"))]
+
+
+def test_it_goes_on_where_it_was_and_its_files_too(start):
+    whole = start()
+    advance(whole, 10, 20, 30)
+    wanted = tables(whole.finish(ENDING, {}))
+    shutil.rmtree(whole.final)
+
+    first = start()
+    advance(first, 10, 20)
+    (first.folder / "output.txt").write_text("of the attempt that was cut off\n")
+    first.append({"global_step": 25, "loss": 0.1})
+    with (first.folder / "answers.csv").open("a") as file:
+        file.write("25,")  # half a row
+    (first.folder / "reached.npz").write_bytes(b"half")
+    first.beat(28, 28.5)
+
+    again = start()
+    assert again.resume(restore) == 20
+    assert again.attempts[0]["step"] == 20
+    assert (again.attempts[0]["repeated_steps"], again.attempts[0]["repeated_s"]) == (8, 8.5)
+    advance(again, 30)
+    folder = again.finish(ENDING, {})
+    assert tables(folder) == wanted
+    assert not {"reached.npz", "output.txt", "beat", "attempts.json"} & names(folder)
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert manifest["interruptions"] == again.attempts
+
+
+def test_the_last_two_checkpoints_are_kept(start):
+    record = start()
+    advance(record, 5, 10, 20, 100)
+    kept = {path.name for path in record.folder.glob("checkpoint*")}
+    assert kept == {"checkpoint_20.npz", "checkpoint_100.npz"}
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(data)
+
+
+def halve(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("damage", [flip, halve, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize(("damaged", "step"), [([20], 10), ([10, 20], None)])
+def test_a_damaged_checkpoint_is_passed_over_and_told(start, damage, damaged, step):
+    advance(start(), 10, 20)
+    again = start()
+    for number in damaged:
+        damage(again.folder / f"checkpoint_{number}.npz")
+    assert again.resume(restore) == step
+    (attempt,) = again.attempts
+    assert attempt["step"] == (step or 0)
+    assert attempt["repeated_steps"] == 20 - (step or 0)
+    assert len(attempt["passed_over"]) == len(damaged)
+    assert again.news.startswith("checkpoint_20.npz: it is ")
+    assert again.news.endswith("goes on from step 10" if step else "it starts again")
+    # The damaged one is gone, so that it is not one of the two that are kept.
+    assert not (again.folder / "checkpoint_20.npz").exists()
+    advance(again, 20 if step else 10)
+    rows = read_measurements(again.finish(ENDING, {}))
+    assert rows["global_step"].tolist() == ([10, 20] if step else [10])
+
+
+def test_a_table_that_lost_rows_makes_its_checkpoint_useless(start):
+    advance(start(), 10, 20)
+    again = start()
+    answers = again.folder / "answers.csv"
+    os.truncate(answers, answers.stat().st_size - 1)
+    assert again.resume(restore) == 10
+    assert "answers.csv is shorter than it was then" in again.news
+
+
+def test_a_flipped_bit_anywhere_is_seen_or_does_not_matter(start):
+    record = start()
+    arrays = {"0": np.arange(10), "1": np.asarray(1 / 3)}
+    record.save(arrays, {"step": 10, "submission_s": 1.0})
+    path = record.folder / "checkpoint_10.npz"
+    data = path.read_bytes()
+
+    def read(changed: bytes) -> Any:
+        path.write_bytes(changed)
+        arrays, facts = read_checkpoint(path)
+        return {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in arrays.items()}, facts
+
+    wanted = read(data)
+    seen = 0
+    for place in range(len(data)):
+        changed = bytearray(data)
+        changed[place] ^= 1 << place % 8
+        try:
+            found = read(bytes(changed))
+        except Unusable:
+            seen += 1
+        else:
+            assert found == wanted  # a time stamp, say
+    assert seen > 0.7 * len(data)
+
+
+def test_without_a_checkpoint_it_starts_again(start):
+    first = start()
+    first.append({"global_step": 1, "loss": 1.0})
+    first.beat(7, 0.5)
+    again = start()
+    assert again.resume(restore) is None
+    assert "starts again" in again.news
+    assert [(a["step"], a["repeated_steps"]) for a in again.attempts] == [(0, 7)]
+    assert not (again.folder / "eval_measurements.csv").exists()
+    third = start()  # nothing was done since
+    assert [a["repeated_steps"] for a in third.attempts] == [7, None]
+
+
+def test_a_fresh_trial_tells_nothing(start):
+    record = start()
+    assert record.resume(restore) is None
+    assert (record.attempts, record.news) == ([], "")
+
+
+def test_another_version_of_the_file_starts_anew_and_says_so(start, tmp_path):
+    advance(start(), 10)
+    partial = tmp_path / "results/mine/study_1/glyphs_jax/.trial_1.1.partial"
+    (partial / "submission.py").write_text("# another\n")
+    again = start()
+    assert again.resume(restore) is None
+    assert again.attempts == []
+    assert "another version of the file" in again.news
+
+
+def test_who_takes_over_goes_on_and_the_one_before_can_write_no_more(start):
+    before = start(claim=1)
+    advance(before, 10)
+    after = start(claim=2)
+    assert after.resume(restore) == 10
+    writes = (
+        lambda: before.append({"global_step": 11, "loss": 0.0}),
+        lambda: before.beat(11, 1.0),
+        lambda: before.save({}, {"step": 11, "submission_s": 1.0}),
+        lambda: before.keep({}),
+        lambda: before.finish(ENDING, {}),
+    )
+    for write in writes:
+        with pytest.raises(CannotRecord):
+            write()
+    assert read_measurements(after.finish(ENDING, {}))["global_step"].tolist() == [10]
+    assert names(after.final.parent) == {"trial_1"}
+
+
+def test_a_trial_that_only_lacked_its_name_is_not_run_again(start, monkeypatch):
+    record = start()
+    advance(record, 30)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrialRecord, "_publish", lambda self: None)
+        record.finish(ENDING, {})
+    assert not record.final.exists()
+    again = TrialRecord(record.spec, record.final.parents[3], claim=2)
+    assert again.conclude() == ENDING
+    assert read_measurements(record.final)["global_step"].tolist() == [30]
+    assert not {"beat", "attempts.json", "checkpoint_30.npz"} & names(record.final)
+    assert again.conclude() is None
+
+
+def full(path: Path) -> None:
+    """A real device that is always full, in the place of a file."""
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/full")
+
+
+def test_a_full_disk_is_told_and_what_was_saved_stays(start):
+    record = start()
+    advance(record, 10)
+    rows = record.folder / "eval_measurements.csv"
+    kept = rows.read_bytes()
+    full(rows)
+    with pytest.raises(CannotRecord, match="No space left on device"):
+        record.append({"global_step": 11, "loss": 0.0})
+    rows.unlink()
+    rows.write_bytes(kept)
+    full(record.folder / ".checkpoint_11.npz.partial")
+    with pytest.raises(CannotRecord, match=r"(?s)No space left on device.*same command again"):
+        record.save({"0": np.zeros(10**6)}, {"step": 11, "submission_s": 1.0})
+    assert start().resume(restore) == 10
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_read_only_is_told(start):
+    record = start()
+    record.folder.chmod(0o500)
+    with pytest.raises(CannotRecord, match="Permission denied"):
+        record.append({"global_step": 1, "loss": 0.0})
+    record.folder.chmod(0o700)
+
+
+def test_a_folder_deleted_underneath_is_told(start):
+    record = start()
+    advance(record, 10)
+    shutil.rmtree(record.final.parents[3])
+    for write in (lambda: advance(record, 20), lambda: record.finish(ENDING, {})):
+        with pytest.raises(CannotRecord, match="Nothing that was recorded is lost"):
+            write()
+    assert not record.folder.exists()

@@ -1,0 +1,91 @@
+"""One attempt at a trial in a process of its own, killed at a given moment.
+
+    python -m tests.killed RESULTS ALGORITHM KILL
+
+KILL is `never`, `write:N` for just before the Nth change below RESULTS, or `after:SECONDS` from the
+first step on.
+"""
+
+import dataclasses
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from algoperf import compilation, registry, trial
+from algoperf.errors import TrainingComplete
+from algoperf.recording import TrialRecord
+from algoperf.records import TrialSpec
+from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.submission import Submission
+from tests import tiny
+from tests.states import ALGORITHMS, bits
+
+CHANGES = {
+    "os.rename", "os.truncate", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.utime"
+}  # fmt: skip
+
+STEPS = 40
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_before_write(results: Path, number: int) -> None:
+    """Counts the process's changes of the folder, and kills it before that one."""
+    left = number
+
+    def hook(event: str, arguments: tuple) -> None:
+        nonlocal left
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & 3
+        if (writes or event in CHANGES) and str(results) in str(arguments[0]):
+            left -= 1
+            if left == 0:
+                kill()
+
+    sys.addaudithook(hook)
+
+
+def main(results: Path, name: str, when: str) -> None:
+    compilation.use_cache()
+    how, _, amount = when.partition(":")
+    if how == "write":
+        kill_before_write(results, int(amount))
+    workload = dataclasses.replace(tiny.unreachable_for(STEPS), eval_every_steps=4)
+    source = results.with_suffix(".py")
+    source.touch()
+    fixed = WorkloadRules(workload.validation, workload.test, workload.budget_s, STEPS)
+    spec = TrialSpec(
+        "source", source, registry.source_hash(source), "tiny", 1, 1, 0, None,
+        Ruleset.SELF_TUNING, "tests", fixed,
+    )  # fmt: skip
+    algorithm = ALGORITHMS[name]
+
+    def update(view, train, batch, key, progress):
+        try:
+            return algorithm.update(view, train, batch, key, progress)
+        except TrainingComplete:
+            results.with_suffix(".final").write_text(repr(bits(train)))
+            raise
+
+    watched = dataclasses.replace(algorithm, update=update)
+    registry.workload = lambda _: workload
+    trial.load = lambda _: Submission("source", source, "0", "", None, watched)
+    trial.CHECKPOINT_EVERY_S, trial.CHECKPOINT_SHARE = 0.0, float("inf")
+
+    def began(beat: trial.Beat) -> None:
+        if how == "after" and beat.step:
+            threading.Timer(float(amount), kill).start()
+
+    record = TrialRecord(spec, results)
+    if record.conclude() is None:
+        record.begin()
+        ending, facts = trial.run(spec, record, began)
+        record.finish(ending, facts)
+    os._exit(0)  # whatever timer is left
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
