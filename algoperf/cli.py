@@ -100,6 +100,8 @@ def run(
             highlight=False,
             markup=False,
         )
+    for note in study.notes(todo.todo):
+        console.print(note, style="yellow", soft_wrap=True, highlight=False, markup=False)
     if unset := [name for name in names if math.isnan(fixed.workloads[name].validation.value)]:
         console.print(
             f"No target is set for {', '.join(unset)}: a trial there ends when its submission or "

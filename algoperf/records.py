@@ -7,6 +7,7 @@
         meta_data_0.json        what MLCommons' tools read: workload, system, seed
         manifest.json           everything else, so that a trial explains itself
         submission.py           the source that was run
+        submission_files/       what else belongs to it, if anything
         output.txt              what the submission printed
         reached.npz             parameters and model state with which it reached its target
         verification.json       what `algoperf verify` found when it measured them again
@@ -29,7 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from algoperf import machine
+from algoperf import machine, sources
 from algoperf.errors import UserError
 from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.spec import Status
@@ -45,6 +46,7 @@ HYPERPARAMETERS = "hparams.json"
 META_DATA = "meta_data_0.json"
 MANIFEST = "manifest.json"
 SOURCE = "submission.py"
+SOURCES = "submission_files"
 OUTPUT = "output.txt"
 TRACEBACK = "traceback.txt"
 PARAMETERS = "reached.npz"
@@ -142,12 +144,16 @@ class TrialRecord:
         Raises also if the submission's file is not the one that was planned with.
         """
         point = {} if self.spec.point is None else dict(self.spec.point)
-        source = _source(self.spec)
+        source, *others = _source(self.spec).items()
         with _recording(self.folder):
             if self.folder.exists():
                 shutil.rmtree(self.folder)
             self.folder.mkdir(parents=True)
-            (self.folder / SOURCE).write_bytes(source)
+            (self.folder / SOURCE).write_bytes(source[1])
+            for name, content in others:
+                beside = self.folder / SOURCES / name
+                beside.parent.mkdir(parents=True, exist_ok=True)
+                beside.write_bytes(content)
             _write_json(self.folder / HYPERPARAMETERS, point)
 
     def append(self, row: Mapping[str, float | int]) -> None:
@@ -202,18 +208,18 @@ class TrialRecord:
         return self.final
 
 
-def _source(spec: TrialSpec) -> bytes:
-    """The submission's file, which has to be what it was when the trial was planned."""
+def _source(spec: TrialSpec) -> dict[str, bytes]:
+    """The submission's files, which have to be what they were when the trial was planned."""
     try:
-        source = spec.path.read_bytes()
+        contents = sources.read(spec.path)
     except OSError as error:
         raise CannotRecord(f"{spec.path} cannot be read any more: {error.strerror}.") from error
-    if hashlib.sha256(source).hexdigest() != spec.sha256:
+    if sources.digest(contents) != spec.sha256:
         raise CannotRecord(
             f"{spec.path} was changed while its trials were run. Those recorded are of the version "
             f"before: move {spec.submission!r} in the results folder away, and run it again."
         )
-    return source
+    return contents
 
 
 def _manifest(spec: TrialSpec, ending: Ending, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -131,6 +131,7 @@ def run(
             "dataset": workload.dataset.name,
             "dataset_sha256": workload.dataset.sha256,
             "batch_size": state.batch_size,
+            "notes": list(algorithm.notes(workload)),
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.train.params)),
         },
         "clock": {
@@ -279,6 +280,8 @@ def _evaluation(run: Run) -> Evaluation | None:
     evaluated = run.algorithm.params_for_evaluation(run.view, run.train, progress)
     clock.enter(Account.EVALUATION, after=evaluated)
     params, model_state = contract.check_evaluated(evaluated)
+    if isinstance(evaluated, TrainState):
+        run.train = evaluated
     contract.check_params("the submission", params, run.view.parameter_shapes)
     if clock.submission_s > run.budget_s:
         return None
