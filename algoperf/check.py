@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from algoperf import contract, inspection, registry, rulesets, tuning
+from algoperf import contract, inspection, registry, rulesets, sources, tuning
 from algoperf.data import BatchStream
 from algoperf.errors import TrainingComplete, UserError
 from algoperf.guard import Guard, RuleBroken
@@ -46,7 +46,7 @@ def check(
     try:
         path = registry.submission_path(name_or_path)
         faults += [str(finding) for finding in _findings(path) if finding.breaks]
-        with Guard(registry.submission_source(path)) as guard:
+        with Guard(sources.root(path)) as guard:
             faults += _faults(name_or_path, rules, workloads, on_workload)
             guard.check(whole=True)
     except RuleBroken as error:
@@ -63,8 +63,7 @@ def to_read(name_or_path: str) -> list[str]:
 
 
 def _findings(path: Path) -> list[inspection.Finding]:
-    source = registry.submission_source(path)
-    files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
+    files = [file for file in sources.files(path).values() if file.suffix == ".py"]
     names = rulesets.workload_names()
     try:
         return [finding for file in files for finding in inspection.inspect_source(file, names)]
@@ -81,7 +80,7 @@ def _faults(
     point, too_few = _first_point(submission, rules)
     if not faults:
         faults = too_few
-    if point and submission.path.stem != "submission":  # other files beside it may read them
+    if point and not sources.is_mlcommons(submission.path):  # other files may read them there
         faults += [
             f"search_space: {name!r} is read nowhere in the file; remove it, or use it"
             for name in inspection.unread(submission.path, list(point))

@@ -89,6 +89,8 @@ def run(
     todo = study.plan(submissions, names, fixed, folder, studies)
     for line in planned.summary(todo, fixed, names, folder):
         _say(console, line)
+    for note in study.notes(todo.todo):
+        console.print(note, style="yellow", soft_wrap=True, highlight=False, markup=False)
     if unset := planned.unset(fixed, names):
         console.print(unset, style="yellow", soft_wrap=True, highlight=False, markup=False)
     if plan:

@@ -53,8 +53,10 @@ def check_evaluated(returned: Any) -> tuple[Params, ModelState]:
     """What `params_for_evaluation` returned, as a pair.
 
     Raises:
-        UserError: If it is not one.
+        UserError: If it is neither that nor a `TrainState`.
     """
+    if isinstance(returned, TrainState):
+        return returned.params, returned.model_state
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise UserError("`params_for_evaluation` must return a tuple (params, model_state).")
     return returned

@@ -70,7 +70,7 @@ def count(function: Callable[..., Any], *args: Any) -> float:
     """Operations of one call `function(*args)`; nothing is executed, `args` may be shapes.
 
     A multiplication and an addition are two; an elementwise function is one for each element;
-    of the branches of a condition the costliest counts.
+    of the branches of a condition the costliest counts, of a mapped function every device's share.
 
     Returns:
         The number of operations; NaN if a `while` loop has no static length.
@@ -116,8 +116,8 @@ def _equation(equation: Any) -> float:
         lengths = math.prod(equation.params["fft_lengths"])
         size = max(equation.invars[0].aval.size, equation.outvars[0].aval.size)
         return 5 * size * math.log2(max(lengths, 2))
-    if name == "scan":
-        return equation.params["length"] * sum(map(_jaxpr, _inner(equation)))
+    if name in ("scan", "shard_map"):
+        return _repetitions(equation) * sum(map(_jaxpr, _inner(equation)))
     if name == "while":
         raise _UnboundedError
     if name == "cond":
@@ -131,6 +131,14 @@ def _equation(equation: Any) -> float:
     if name.startswith(("reduce", "arg", "cum")):
         return float(equation.invars[0].aval.size)
     return float(sum(out.aval.size for out in equation.outvars))
+
+
+def _repetitions(equation: Any) -> int:
+    """How often the body runs: one after the other in a loop, on every device in a map."""
+    if equation.primitive.name == "scan":
+        return equation.params["length"]
+    sizes = equation.params["mesh"].shape  # pmap is such a map too
+    return math.prod(sizes[axis] for axis in equation.params["newly_manual_axes"])
 
 
 def _dot(equation: Any) -> float:

@@ -10,18 +10,17 @@ Who takes a trial over renames its folder, so that whoever had it before can wri
 """
 
 import csv
-import hashlib
 import json
 import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from algoperf import machine
+from algoperf import machine, sources
 from algoperf.disk import (
     CannotRecord,
     file_sha256,
@@ -40,6 +39,7 @@ from algoperf.records import (
     OUTPUT,
     PARAMETERS,
     SOURCE,
+    SOURCES,
     TRACEBACK,
     Ending,
     TrialSpec,
@@ -96,14 +96,14 @@ class TrialRecord:
         Raises also if the submission's file is not the one that was planned with.
         """
         point = {} if self.spec.point is None else dict(self.spec.point)
-        source = _source(self.spec)
+        contents = _source(self.spec)
         with recording(self.folder):
             self.final.parent.mkdir(parents=True, exist_ok=True)
             earlier = self._left()
             left = earlier.pop() if earlier else None
             for folder in earlier:
                 shutil.rmtree(folder)
-            if left is not None and _is_begun(left, source, point):
+            if left is not None and _is_begun(left, contents, point):
                 if left != self.folder:
                     left.rename(self.folder)
                 self.attempts = _read_json(self.folder / ATTEMPTS) or []
@@ -114,7 +114,9 @@ class TrialRecord:
                 self.news = "what was there of it is of another version of the file; starts anew"
                 shutil.rmtree(left)
             self.folder.mkdir()
-            (self.folder / SOURCE).write_bytes(source)
+            for kept, content in _places(contents):
+                (self.folder / kept).parent.mkdir(parents=True, exist_ok=True)
+                (self.folder / kept).write_bytes(content)
             write_json(self.folder / HYPERPARAMETERS, point)
 
     def conclude(self) -> Ending | None:
@@ -220,7 +222,7 @@ class TrialRecord:
             elif path.suffix == ".npz" and path.name.startswith("checkpoint_"):
                 if facts is None or _step_of(path) > step:
                     path.unlink()
-            elif path.name not in {SOURCE, HYPERPARAMETERS, ATTEMPTS, BEAT}:
+            elif path.name not in {SOURCE, SOURCES, HYPERPARAMETERS, ATTEMPTS, BEAT}:
                 path.unlink()
         tables = [name for name in lengths if name.endswith(".csv")]
         self._columns = {name: _columns(self.folder / name) for name in tables}
@@ -336,27 +338,33 @@ def _read_json(path: Path) -> Any:
         return None
 
 
-def _is_begun(folder: Path, source: bytes, point: Mapping[str, Any]) -> bool:
-    """Whether this is the start of a trial of the same file at the same point."""
+def _is_begun(folder: Path, contents: Mapping[str, bytes], point: Mapping[str, Any]) -> bool:
+    """Whether this is the start of a trial of the same files at the same point."""
     try:
-        same = (folder / SOURCE).read_bytes() == source
+        same = all((folder / kept).read_bytes() == was for kept, was in _places(contents))
     except OSError:
         return False
     return same and _read_json(folder / HYPERPARAMETERS) == plain(point)
 
 
-def _source(spec: TrialSpec) -> bytes:
-    """The submission's file, which has to be what it was when the trial was planned."""
+def _places(contents: Mapping[str, bytes]) -> Iterator[tuple[Path, bytes]]:
+    """Where each of a submission's files is kept; its own comes first."""
+    for place, (name, content) in enumerate(contents.items()):
+        yield Path(SOURCES) / name if place else Path(SOURCE), content
+
+
+def _source(spec: TrialSpec) -> dict[str, bytes]:
+    """The submission's files, which have to be what they were when the trial was planned."""
     try:
-        source = spec.path.read_bytes()
+        contents = sources.read(spec.path)
     except OSError as error:
         raise CannotRecord(f"{spec.path} cannot be read any more: {error.strerror}.") from error
-    if hashlib.sha256(source).hexdigest() != spec.sha256:
+    if sources.digest(contents) != spec.sha256:
         raise CannotRecord(
             f"{spec.path} was changed while its trials were run. Those recorded are of the version "
             f"before: move {spec.submission!r} in the results folder away, and run it again."
         )
-    return source
+    return contents
 
 
 def _manifest(spec: TrialSpec, ending: Ending, facts: Mapping[str, Any]) -> dict[str, Any]:

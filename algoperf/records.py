@@ -7,6 +7,7 @@
         meta_data_0.json        what MLCommons' tools read: workload, system, seed
         manifest.json           everything else, so that a trial explains itself
         submission.py           the source that was run
+        submission_files/       what else belongs to it, if anything
         output.txt              what the submission printed
         reached.npz             parameters and model state with which it reached its target
         verification.json       what `algoperf verify` found when it measured them again
@@ -39,6 +40,7 @@ HYPERPARAMETERS = "hparams.json"
 META_DATA = "meta_data_0.json"
 MANIFEST = "manifest.json"
 SOURCE = "submission.py"
+SOURCES = "submission_files"
 OUTPUT = "output.txt"
 TRACEBACK = "traceback.txt"
 PARAMETERS = "reached.npz"

@@ -6,7 +6,6 @@ built-in ones come in through the same door.
 """
 
 import difflib
-import hashlib
 import importlib
 import importlib.util
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from algoperf import sources
 from algoperf.errors import UserError
 
 if TYPE_CHECKING:
@@ -119,10 +119,15 @@ def submission_names() -> list[str]:
 def submission_path(name_or_path: str) -> Path:
     """The file of a submission, given by its registered name or by a path.
 
+    A folder stands for the `submission.py` in it.
+
     Raises:
         UserError: If there is no such name or file.
     """
     path = Path(name_or_path)
+    inside = path / sources.SUBMISSION
+    if inside.is_file() and (len(path.parts) != 1 or name_or_path not in submission_names()):
+        return inside.resolve()
     if path.suffix == ".py" or len(path.parts) > 1:
         if not path.is_file():
             raise UserError(f"There is no submission file {name_or_path!r}.")
@@ -141,14 +146,9 @@ def submission_name(path: Path) -> str:
     return path.parent.name if path.stem == "submission" else path.stem
 
 
-def submission_source(path: Path) -> Path:
-    """What the submission is made of: its file, or the folder of a `submission.py`."""
-    return path.parent if path.stem == "submission" else path
-
-
 def source_hash(path: Path) -> str:
-    """SHA-256 of a submission's file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """SHA-256 of a submission's file, or of all its files where it has several."""
+    return sources.digest(sources.read(path))
 
 
 def rules_files() -> dict[str, Path]:

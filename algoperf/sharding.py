@@ -28,6 +28,12 @@ def round_up(count: int) -> int:
     return -(-count // devices) * devices
 
 
+def round_down(count: int) -> int:
+    """The largest multiple of the number of devices that is at most `count`."""
+    devices = jax.device_count()
+    return count // devices * devices
+
+
 def steps_may_overlap() -> bool:
     """Whether a step may be queued while the one before still runs.
 

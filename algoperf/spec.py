@@ -1,10 +1,15 @@
-"""The vocabulary that every room shares. No jax at run time: scoring reads this module too."""
+"""The vocabulary that every room shares. No jax at run time: scoring reads this module too.
+
+The second half are the names that MLCommons' submissions import from `algoperf.spec`.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from algoperf.errors import TrainingComplete
 
 if TYPE_CHECKING:
     import jax
@@ -127,3 +132,49 @@ class Progress:
     time_s: float
     budget_s: float
     evaluations: tuple[Evaluation, ...]
+
+
+# What follows is for submissions in MLCommons' form (algoperf/mlcommons), which annotate their
+# functions with these names and compare with these members; nothing else here uses them.
+
+
+class ForwardPassMode(StrEnum):
+    """What a call of MLCommons' `model_fn` is for."""
+
+    TRAIN = "train"
+    EVAL = "eval"
+
+
+@dataclass(frozen=True)
+class ShapeTuple:
+    """A parameter's shape; a leaf of a pytree, which a tuple is not."""
+
+    shape_tuple: tuple[int, ...]
+
+
+class Workload:
+    """The class of what MLCommons' submissions get as `workload`; made in algoperf/mlcommons."""
+
+
+TrainingCompleteError = TrainingComplete
+"""Raised by `update_params`: it has nothing more to gain."""
+
+Tensor = Any
+Shape = tuple[int, ...] | ShapeTuple
+ParameterKey = str
+ParameterContainer = Any
+ParameterShapeTree = Mapping[str, Any]
+ParameterTypeTree = Mapping[str, Any]
+RandomState = Any
+OptimizerState = Any
+Hyperparameters = Any
+Timing = int
+Steps = int
+ModelAuxiliaryState = Any
+ModelInitState = tuple[ParameterContainer, ModelAuxiliaryState]
+UpdateReturn = tuple[OptimizerState, ParameterContainer, ModelAuxiliaryState]
+InitOptimizerFn = Callable[..., OptimizerState]
+UpdateParamsFn = Callable[..., UpdateReturn]
+PrepareForEvalFn = Callable[..., UpdateReturn]
+DataSelectionFn = Callable[..., Mapping[str, Any]]
+InputQueue = Iterator[Mapping[str, Any]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from algoperf import records, registry, tuning
+from algoperf import records, registry, sources, tuning
 from algoperf.errors import UserError
 from algoperf.records import Ending, TrialSpec
 from algoperf.rulesets import Rules, Ruleset, Tuning
@@ -159,6 +159,20 @@ def _of_submission(
         if not folder.exists()
     ]
     return todo, len(places) - len(todo)
+
+
+def notes(todo: Sequence[TrialSpec]) -> list[str]:
+    """What has to be said of a submission on a workload before it is run there."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for spec in todo:
+        place = spec.submission, spec.workload
+        if place in found or not sources.is_mlcommons(spec.path):
+            continue
+        from algoperf.submission import load
+
+        workload = registry.workload(spec.workload)
+        found[place] = load(spec.path).algorithm.notes(workload)
+    return [f"{name}: {note}" for (name, _), said in found.items() for note in said]
 
 
 def _places(

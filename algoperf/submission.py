@@ -29,12 +29,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from algoperf import registry, tuning
+from algoperf import registry, sources, tuning
 from algoperf.data import BatchStream
 from algoperf.errors import TrainingComplete, UserError
 from algoperf.rulesets import Ruleset
 from algoperf.spec import Batch, ModelState, Params, Progress, TrainState
-from algoperf.workload import WorkloadView
+from algoperf.workload import Workload, WorkloadView
 
 SIGNATURES = {
     "init": ("workload", "params", "hyperparameters", "key"),
@@ -81,7 +81,10 @@ class Algorithm:
         select_batch: (workload, batches, train, key, progress) -> a batch; `next(batches)` is
             the next one in random order. On the clock.
         params_for_evaluation: (workload, train, progress) -> parameters and model state to
-            evaluate, training goes on from `train`. On the clock.
+            evaluate, training goes on from `train`; or a `TrainState` to evaluate and to go on
+            from. On the clock.
+        notes: (workload's record) -> what whoever runs it there has to be told, for the harness's
+            adapters.
     """
 
     init: Callable[[WorkloadView, Params, Any, jax.Array], Any]
@@ -91,8 +94,9 @@ class Algorithm:
         _next_batch
     )
     params_for_evaluation: Callable[
-        [WorkloadView, TrainState, Progress], tuple[Params, ModelState]
+        [WorkloadView, TrainState, Progress], TrainState | tuple[Params, ModelState]
     ] = _current_params
+    notes: Callable[[Workload], tuple[str, ...]] = lambda _: ()
 
 
 @dataclass(frozen=True)
@@ -143,12 +147,17 @@ def examine(name_or_path: str | Path) -> tuple[Submission | None, list[str]]:
     faults: list[str] = []
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
         faults.append(f"its name {name!r} cannot name a folder; use letters, digits, _, -, . or +")
-    module = _import(path)
-    algorithm = _algorithm(module, faults)
-    space = None
-    if (raw := getattr(module, "search_space", None)) is not None:
-        space, wrong = tuning.read(raw)
-        faults += [f"search_space: {fault}" for fault in wrong]
+    if sources.is_mlcommons(path):
+        from algoperf.mlcommons import loading  # which builds on this module
+
+        module, algorithm, space = loading.parts(path, faults)
+    else:
+        module = import_file(path)
+        algorithm = _algorithm(module, faults)
+        space = None
+        if (raw := getattr(module, "search_space", None)) is not None:
+            space, wrong = tuning.read(raw)
+            faults += [f"search_space: {fault}" for fault in wrong]
     if algorithm is None:
         return None, faults
     doc = (inspect.getdoc(module) or "").partition("\n")[0]
@@ -156,15 +165,33 @@ def examine(name_or_path: str | Path) -> tuple[Submission | None, list[str]]:
     return Submission(name, path, sha256, doc, space, algorithm), faults
 
 
-def _import(path: Path) -> ModuleType:
+def import_file(path: Path, package: Path | None = None) -> ModuleType:
+    """The submission's module, new each time.
+
+    Args:
+        path: Its file.
+        package: A folder whose modules it may import as `from . import ...`.
+
+    Raises:
+        UserError: If it does not import; says where, or what is not installed.
+    """
     module_name = f"_submission_{registry.submission_name(path)}_{abs(hash(path))}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    search = None if package is None else [str(package)]
+    spec = importlib.util.spec_from_file_location(
+        module_name, path, submodule_search_locations=search
+    )
     if spec is None or spec.loader is None:
         raise UserError(f"{path} cannot be imported; a submission is a Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        raise UserError(
+            f"{path} imports {error.name}, which is not installed here. If it is a package: "
+            f"pip install {name}"
+        ) from error
     except (Exception, SystemExit) as error:
         where = "".join(traceback.format_exception(error)[-2:]).rstrip()
         raise UserError(f"{path} fails when it is imported:\n{where}") from error

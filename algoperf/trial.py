@@ -12,7 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algoperf import checkpoint, contract, flops, machine, parameters, registry, sharding, tuning
+from algoperf import (
+    checkpoint,
+    contract,
+    flops,
+    machine,
+    parameters,
+    registry,
+    sharding,
+    sources,
+    tuning,
+)
 from algoperf.checkpoint import Checkpoint
 from algoperf.clock import RUN_AHEAD_S, Account, Clock, Meter
 from algoperf.data import BatchStream
@@ -132,7 +142,7 @@ def run(
         now=clock_now,
     )
     saver = _Saver(spec, workload, record, carried)
-    with Guard(registry.submission_source(spec.path)) as guard:
+    with Guard(sources.root(spec.path)) as guard:
         state = prepare(
             spec,
             workload,
@@ -161,6 +171,7 @@ def run(
             "dataset": workload.dataset.name,
             "dataset_sha256": workload.dataset.sha256,
             "batch_size": state.batch_size,
+            "notes": list(state.algorithm.notes(workload)),
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.train.params)),
         },
         "clock": {
@@ -388,6 +399,8 @@ def _evaluation(run: Run) -> Evaluation | None:
     clock.enter(Account.EVALUATION, after=(evaluated, _under_way()))
     run.check_rules()
     params, model_state = contract.check_evaluated(evaluated)
+    if isinstance(evaluated, TrainState):
+        run.train = evaluated
     contract.check_params("the submission", params, run.view.parameter_shapes)
     if clock.submission_s > run.budget_s:
         return None

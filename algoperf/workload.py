@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from algoperf import parameters, rulesets, sharding
+from algoperf import dropout, parameters, rulesets, sharding
 from algoperf.data import Dataset
 from algoperf.metric import Loss, Metric, SumCount
 from algoperf.spec import Batch, LossType, ModelState, Params, Split, Target
@@ -166,6 +166,7 @@ class WorkloadView:
     """
 
     def __init__(self, workload: Workload, budget_s: float) -> None:
+        self._workload = workload
         self._model = workload.model
         self._loss = workload.loss
         self._boxed = jax.eval_shape(partial(_init, workload), jax.random.key(0))["params"]
@@ -193,7 +194,7 @@ class WorkloadView:
         key: jax.Array | None = None,
         *,
         train: bool,
-        dropout_rate: float | None = None,
+        dropout_rate: float | jax.Array | None = None,
     ) -> tuple[Any, ModelState]:
         """The model's outputs, and its state after the call.
 
@@ -204,7 +205,7 @@ class WorkloadView:
             key: Randomness for dropout; needed if `train`.
             train: Whether dropout is on and batch statistics are of this batch.
             dropout_rate: Instead of the workload's, wherever the model has dropout; without effect
-                on models that have none.
+                on models that have none. May be traced by jax.
         """
         variables = {"params": params, **model_state}
         if not train:
@@ -213,7 +214,8 @@ class WorkloadView:
         if dropout_rate is not None and hasattr(model, "dropout_rate"):
             model = model.clone(dropout_rate=dropout_rate)
         rngs = None if key is None else {"dropout": key}
-        return model.apply(variables, batch, train=True, rngs=rngs, mutable=list(model_state))
+        with dropout.traceable(dropout_rate):
+            return model.apply(variables, batch, train=True, rngs=rngs, mutable=list(model_state))
 
     def per_example_loss(
         self,
@@ -223,7 +225,7 @@ class WorkloadView:
         key: jax.Array | None = None,
         *,
         train: bool,
-        dropout_rate: float | None = None,
+        dropout_rate: float | jax.Array | None = None,
     ) -> tuple[SumCount, ModelState]:
         """Loss and weight of each example, both (batch,), and the model state after the call.
 
@@ -241,7 +243,7 @@ class WorkloadView:
         batch: Batch,
         key: jax.Array,
         *,
-        dropout_rate: float | None = None,
+        dropout_rate: float | jax.Array | None = None,
     ) -> tuple[jax.Array, ModelState]:
         """Mean training loss (scalar) and the new model state.
 
@@ -251,6 +253,11 @@ class WorkloadView:
             params, model_state, batch, key, train=True, dropout_rate=dropout_rate
         )
         return losses.mean, model_state
+
+
+def record_of(view: WorkloadView) -> Workload:
+    """The workload behind a view: for adapters of the harness, not for submissions."""
+    return view._workload  # noqa: SLF001 - the view is of this module
 
 
 class Evaluator:

@@ -1,5 +1,6 @@
 """Losses and metrics, per example and weighted: means stay exact under masks and shards."""
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -22,15 +23,46 @@ def counted(per_example: Array, batch: Batch, count: Array | None = None) -> Sum
     return SumCount(total, weights if count is None else jnp.where(weights > 0, weights * count, 0))
 
 
-def softmax_cross_entropy(logits: Array, batch: Batch) -> SumCount:
+def softmax_cross_entropy(
+    logits: Array, batch: Batch, *, label_smoothing: float | Array = 0.0
+) -> SumCount:
     """Cross-entropy in nats of `logits` (batch, classes).
 
     Targets are class numbers (batch,), or probabilities (batch, classes) where classes are mixed.
+
+    Args:
+        logits: For each class.
+        batch: `targets`.
+        label_smoothing: How much of each target's probability is spread evenly over all classes
+            (Szegedy et al. 2016, arXiv:1512.00567, section 7).
     """
     targets = batch["targets"]
     if targets.ndim == logits.ndim:
-        return counted(optax.softmax_cross_entropy(logits, targets), batch)
-    return counted(optax.softmax_cross_entropy_with_integer_labels(logits, targets), batch)
+        smoothed = _smoothed(targets, label_smoothing)
+        return counted(optax.softmax_cross_entropy(logits, smoothed), batch)
+    return counted(_class_cross_entropy(logits, targets, label_smoothing), batch)
+
+
+def _is_zero(number: float | Array) -> bool:
+    """Whether it is the number 0: what jax traces may be anything."""
+    return not isinstance(number, Array) and number == 0
+
+
+def _smoothed(targets: Array, label_smoothing: float | Array) -> Array:
+    if _is_zero(label_smoothing):
+        return targets
+    return optax.smooth_labels(targets, jnp.asarray(label_smoothing, targets.dtype))
+
+
+def _class_cross_entropy(logits: Array, targets: Array, label_smoothing: float | Array) -> Array:
+    """Cross-entropy (...) of `logits` (..., classes) against smoothed class numbers (...)."""
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    if _is_zero(label_smoothing):
+        return losses
+    # Against the even distribution it is the mean over all classes.
+    even = -jax.nn.log_softmax(logits).mean(axis=-1)
+    share = jnp.asarray(label_smoothing, losses.dtype)
+    return (1 - share) * losses + share * even
 
 
 def classification_error(logits: Array, batch: Batch) -> SumCount:
@@ -62,12 +94,17 @@ def sigmoid_cross_entropy(logits: Array, batch: Batch) -> SumCount:
     return counted(optax.sigmoid_binary_cross_entropy(logits, batch["targets"]), batch)
 
 
-def known_label_cross_entropy(logits: Array, batch: Batch) -> SumCount:
+def known_label_cross_entropy(
+    logits: Array, batch: Batch, *, label_smoothing: float | Array = 0.0
+) -> SumCount:
     """Cross-entropy in nats of `logits` (batch, labels), a mean over all labels that are known.
 
     `targets` are 0 or 1, `target_weights` 0 where a label is unknown, both float (batch, labels).
+    Smoothing makes of a target y (1 - s) y + s / labels, as AlgoPerf's molecule workload does.
     """
-    losses = optax.sigmoid_binary_cross_entropy(logits, batch["targets"])
+    targets = batch["targets"]
+    smoothed = _smoothed(targets, label_smoothing)
+    losses = optax.sigmoid_binary_cross_entropy(logits, smoothed)
     return _known(losses, batch)
 
 
@@ -81,15 +118,18 @@ def _known(values: Array, batch: Batch) -> SumCount:
     return counted(jnp.where(known > 0, values * known, 0).sum(-1), batch, known.sum(-1))
 
 
-def token_cross_entropy(logits: Array, batch: Batch, *, padded: bool = True) -> SumCount:
+def token_cross_entropy(
+    logits: Array, batch: Batch, *, padded: bool = True, label_smoothing: float | Array = 0.0
+) -> SumCount:
     """Cross-entropy in nats of `logits` (batch, length, vocabulary), a mean over all tokens.
 
     Args:
         logits: For each place.
         batch: `targets` int (batch, length), and maybe `token_weights` (batch, length).
         padded: Whether, without `token_weights`, token 0 is padding; else every token counts.
+        label_smoothing: As in `softmax_cross_entropy`.
     """
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
+    losses = _class_cross_entropy(logits, batch["targets"], label_smoothing)
     return _over_tokens(losses, batch, padded)
 
 

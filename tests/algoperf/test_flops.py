@@ -81,3 +81,10 @@ def test_jit_and_gradient_are_seen_through():
 def test_nothing_is_executed():
     shape = jax.ShapeDtypeStruct((10**6, 10**6), jnp.float32)
     assert flops.count(jnp.matmul, shape, shape) == 2e18
+
+
+def test_every_device_of_a_map_counts():
+    # Two devices, (3, 4) @ (4, 5) on each.
+    mapped = jax.pmap(jnp.matmul)
+    found = flops.count(mapped, jnp.ones((2, 3, 4)), jnp.ones((2, 4, 5)))
+    assert found == 2 * (2 * 3 * 4 * 5)

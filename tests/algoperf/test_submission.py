@@ -96,7 +96,7 @@ def test_a_file_named_submission_takes_its_folders_name(write, tmp_path):
         ),
         ("init = 3\ndef update(a, b, c, d, e): ...", "`init` must take .* it is a int"),
         ("submission = 7", "must be what `from_optax"),
-        ("import no_such_module", "fails when it is imported:.*no_such_module"),
+        ("import no_such_module", "which is not installed here.*pip install no_such_module"),
         ("1 / 0", r"(?s)line 1.*ZeroDivisionError"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("def f(:", "SyntaxError"),

@@ -1,6 +1,7 @@
 """Hand-worked values; ln 2 = 0.6931, softplus(1) = 1.3133, softplus(-1) = 0.3133."""
 
 import math
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +26,45 @@ def test_mixed_classes_are_weighed_by_their_shares():
     half = losses.softmax_cross_entropy(logits, {"targets": array([[0.5, 0.5], [0.5, 0.5]])})
     # log(e^2 + 1) minus the mean logit, 1.
     assert half.total.tolist() == pytest.approx([LOG2, math.log(math.e**2 + 1) - 1])
+
+
+@pytest.mark.parametrize("smoothing", [0.3, jnp.float32(0.3)], ids=["number", "array"])
+def test_label_smoothing_spreads_some_of_the_target(smoothing):
+    """Of three classes the right one keeps 1 - 0.3 + 0.3 / 3 = 0.8, the others get 0.1 each.
+
+    With logits (2, 0, 0), log sum exp = log(e^2 + 2) = 2.2395: minus the logits, 0.2395 and twice
+    2.2395.
+    """
+    logits, batch = array([[2, 0, 0]]), {"targets": np.array([0])}
+    by_hand = 0.8 * 0.2395 + 0.1 * 2 * 2.2395
+    smoothed = partial(losses.softmax_cross_entropy, label_smoothing=smoothing)
+    assert smoothed(logits, batch).total == pytest.approx(by_hand, abs=1e-4)
+    mixed = smoothed(logits, {"targets": array([[1, 0, 0]])})
+    assert mixed.total == pytest.approx(by_hand, abs=1e-4)
+    tokens = {"targets": np.array([[1, 0]]), "token_weights": array([[1, 0]])}
+    found = losses.token_cross_entropy(
+        array([[[0, 2, 0], [9, 9, 9]]]), tokens, label_smoothing=smoothing
+    )
+    assert found.total == pytest.approx(by_hand, abs=1e-4)
+    assert found.weight == 1
+
+
+def test_label_smoothing_of_yes_and_no_is_that_of_the_reference():
+    """With two labels and 0.2, yes becomes 0.8 + 0.1 = 0.9, no becomes 0.1; the logits are 1.
+
+    The loss of a target y is softplus(1) - y, for a logit of 1.
+    """
+    batch = {"targets": array([[1, 0]]), "target_weights": array([[1, 1]])}
+    found = losses.known_label_cross_entropy(array([[1, 1]]), batch, label_smoothing=0.2)
+    assert found.total.tolist() == pytest.approx([2 * 1.3133 - 0.9 - 0.1], abs=1e-3)
+
+
+def test_a_smoothing_of_zero_changes_no_bit():
+    logits = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
+    batch = {"targets": np.arange(8) % 5}
+    plain = losses.softmax_cross_entropy(logits, batch).total
+    zero = losses.softmax_cross_entropy(logits, batch, label_smoothing=jnp.float32(0)).total
+    assert plain.tolist() == zero.tolist()
 
 
 def test_unknown_labels_do_not_count():

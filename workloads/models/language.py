@@ -6,6 +6,7 @@ normalised queries and keys with one learned scale a layer (Henry et al. 2020, a
 """
 
 import math
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 
 from algoperf.parameters import typed
 from algoperf.spec import Batch, ParameterType
-from workloads.models.layers import Activation, dense, embedding
+from workloads.models.layers import Activation, attend, dense, embedding
 
 
 def _rms_norm() -> nn.RMSNorm:
@@ -57,16 +58,10 @@ class CausalAttention(nn.Module):
         start = nn.initializers.constant(math.log2(max(length**2 - length, 2)))
         scale = self.param("scale", typed(start, ParameterType.WEIGHT), ())
         query = query * scale * math.sqrt(width // self.heads)  # undone by what comes next
-        drops = train and self.dropout_rate > 0
-        mixed = nn.dot_product_attention(
-            query,
-            key,
-            value,
-            mask=np.tri(length, dtype=bool)[None, None],
-            broadcast_dropout=False,
-            dropout_rate=self.dropout_rate,
-            dropout_rng=self.make_rng("dropout") if drops else None,
-            deterministic=not drops,
+        causal = np.tri(length, dtype=bool)[None, None]
+        rate = self.dropout_rate if train else 0.0
+        mixed = attend(
+            query, key, value, causal, rate=rate, make_rng=partial(self.make_rng, "dropout")
         )
         return nn.DenseGeneral(
             width,

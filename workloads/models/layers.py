@@ -1,12 +1,14 @@
 """flax layers whose parameters say what they are for."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from algoperf import dropout
 from algoperf.parameters import Initializer, typed
 from algoperf.spec import ParameterType
 
@@ -133,6 +135,41 @@ def sinusoids(length: int, features: int, max_timescale: float = 10_000.0) -> np
     return np.pad(table, ((0, 0), (0, features - 2 * half))).astype(np.float32)
 
 
+def attend(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    mask: jax.Array | np.ndarray | None,
+    *,
+    rate: float | jax.Array,
+    make_rng: Callable[[], jax.Array],
+) -> jax.Array:
+    """Dot-product attention, (batch, length, heads, features) all; flax's, at any dropout rate.
+
+    Args:
+        query: Asks.
+        key: Is asked.
+        value: Answers.
+        mask: True where a query may look; broadcasts to (batch, heads, queries, keys).
+        rate: Dropout of attention weights; may be traced by jax.
+        make_rng: Called for randomness unless `rate` is the number 0.
+    """
+    if isinstance(rate, jax.Array):
+        weights = nn.dot_product_attention_weights(query, key, mask=mask, deterministic=True)
+        weights = dropout.keeping(weights, rate, make_rng(), weights.shape)
+        return jnp.einsum("...hqk,...khd->...qhd", weights, value)
+    return nn.dot_product_attention(
+        query,
+        key,
+        value,
+        mask=mask,
+        broadcast_dropout=False,
+        dropout_rate=rate,
+        dropout_rng=make_rng() if rate > 0 else None,
+        deterministic=rate == 0,
+    )
+
+
 class Attention(nn.Module):
     """Multi-head dot-product attention; separate maps for queries, keys, values and output.
 
@@ -198,16 +235,9 @@ class Attention(nn.Module):
                 self._remembered(name, new, position, length)
                 for name, new in (("keys", key), ("values", value))
             )
-        drops = train and self.dropout_rate > 0
-        mixed = nn.dot_product_attention(
-            query,
-            key,
-            value,
-            mask=mask,
-            broadcast_dropout=False,
-            dropout_rate=self.dropout_rate,
-            dropout_rng=self.make_rng("dropout") if drops else None,
-            deterministic=not drops,
+        rate = self.dropout_rate if train else 0.0
+        mixed = attend(
+            query, key, value, mask, rate=rate, make_rng=partial(self.make_rng, "dropout")
         )
         return self._project(width, ParameterType.ATTENTION_OUT, "out")(mixed)
 

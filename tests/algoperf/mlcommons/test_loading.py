@@ -1,0 +1,113 @@
+import sys
+
+import pytest
+
+from algoperf import tuning
+from algoperf.errors import UserError
+from algoperf.rulesets import Ruleset
+from algoperf.submission import examine, load
+
+
+def test_with_a_search_space_it_is_tuned_from_outside_and_without_one_by_itself(folder):
+    assert load(folder() / "submission.py").ruleset == Ruleset.SELF_TUNING
+    space = {"rate": {"min": 0.1, "max": 1.0, "scaling": "log"}, "b": {"feasible_points": [1, 2]}}
+    loaded = load(folder(space=space))
+    assert loaded.name == "mine"
+    assert loaded.ruleset == Ruleset.EXTERNAL
+    assert isinstance(loaded.search_space, tuning.Box)
+    points = load(folder(space=[{"rate": 0.1}, {"rate": 0.2}])).search_space
+    assert isinstance(points, tuning.Points)
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ('{"rate": {"min": 0.1,}}', r"space.json is not JSON: line 1, column 22"),
+        ('{"rate":\n  oops}', r"line 2, column 3"),
+        ({"rate": {"min": 0.1, "max": 1.0, "scale": "log"}}, r"rate: unknown key scale"),
+        ({"rate": {"min": 0.1}}, r"rate: lacks max"),
+        ([{"rate": 0.1}, {"b": 0.2}], r"point 2 has the hyperparameters \['b'\]"),
+    ],
+)
+def test_a_faulty_search_space_is_named(folder, space, said):
+    with pytest.raises(UserError, match=said):
+        load(folder(space=space))
+
+
+def test_too_few_points_are_counted(folder):
+    space = load(folder(space=[{"rate": 0.1 * n} for n in range(1, 6)])).search_space
+    with pytest.raises(UserError, match="need 15 distinct .* points; the search space gives 5"):
+        tuning.draw(space, 15, 0)
+
+
+@pytest.mark.parametrize(
+    ("imports", "said"),
+    [
+        ("import torch.nn as nn", r"is a PyTorch submission \(line 1 imports torch.nn\)"),
+        ("from algoperf.pytorch_utils import pytorch_setup", r"is a PyTorch submission"),
+        ("import no_such_package.part", r"not installed here.*pip install no_such_package"),
+        ("from algoperf import random_utils", r"there are algoperf.spec and algoperf.jax_shard"),
+        ("from algoperf.workloads.wmt import bleu", r"there are algoperf.spec and"),
+    ],
+)
+def test_what_cannot_be_imported_is_named(folder, imports, said):
+    with pytest.raises(UserError, match=said):
+        load(folder({"submission.py": f"{imports}\nupdate_params = init_optimizer_state = None"}))
+
+
+def test_requirements_are_pointed_to(folder):
+    text = "import no_such_package\ninit_optimizer_state = None"
+    path = folder({"submission.py": text, "requirements.txt": "no_such_package"})
+    with pytest.raises(UserError, match=r"requirements.txt lists what it needs: pip install -r"):
+        load(path)
+
+
+def test_every_function_that_is_missing_or_cannot_be_called_is_named(folder):
+    text = """
+    def init_optimizer_state(workload, rng): ...
+    def update_params(workload, batch): ...
+    def prepare_for_eval(**arguments): ...
+    """
+    _, faults = examine(folder({"submission.py": text}))
+    assert [fault.partition(":")[0] for fault in faults] == [
+        "it defines no `get_batch_size`",
+        "`init_optimizer_state` must take 5 arguments",
+        "`update_params` must take workload, current_param_container, current_params_types, "
+        "model_state, hyperparameters, loss_type, optimizer_state, eval_results, global_step, "
+        "rng, batch",
+    ]
+
+
+@pytest.mark.parametrize(
+    "imports",
+    ["from helper import size", "from .helper import size", "from mine.helper import size"],
+)
+def test_it_imports_what_lies_beside_it_and_leaves_nothing_behind(folder, imports):
+    """Two submissions may each have a `helper.py`."""
+    text = f"""
+    {imports}
+    def get_batch_size(workload_name): return size
+    def init_optimizer_state(*arguments): ...
+    def update_params(**arguments): ...
+    """
+    before = list(sys.path)
+    for size in (8, 16):
+        files = {"submission.py": text, "helper.py": f"size = {size}", "__init__.py": ""}
+        path = folder(files)
+        module = load(path).algorithm.batch_size.__self__._module
+        assert module.get_batch_size("tiny") == size
+    assert sys.path == before
+    assert "helper" not in sys.modules
+
+
+def test_what_it_imports_has_to_be_kept_with_its_results(folder, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    text = """
+    import elsewhere
+    def get_batch_size(workload_name): return 8
+    def init_optimizer_state(*arguments): ...
+    def update_params(**arguments): ...
+    """
+    with pytest.raises(UserError, match=r"elsewhere.py, which is not kept with its results"):
+        load(folder({"submission.py": text}))
