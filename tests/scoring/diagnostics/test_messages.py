@@ -311,3 +311,37 @@ def test_a_folder_of_the_harness_with_one_broken_file_goes_on_without_it(tmp_pat
     found = study.diagnose([tmp_path])
     assert f"{broken}: holds no record: line 1 is truncated or no JSON" in "\n".join(told(found))
     assert set(found.tables["levels"]["model"]) == {"m0", "m1", "m2"}
+
+
+@pytest.mark.parametrize(
+    ("logliks", "expected", "message"),
+    [
+        # exp(-10_000) is 0 in floating point; 1 / (1 + e) is left of it.
+        ([-10_001, -10_000], {"p_choices_correct": (1 / (1 + np.e) + np.e / (1 + np.e)) / 2}, ""),
+        # The first of equals wins: right for one question of two, and half right by chance.
+        ([-5, -5], {"accuracy": 0.5, "accuracy_expected": 0.5, "accuracy_pessimistic": 0}, ""),
+        # Margins are -inf and inf, which have no mean.
+        (["-inf", -2], {"accuracy": 0.5, "p_choices_correct": 0.5, "margin": None}, ""),
+        (["-inf", "-inf"], {"accuracy": None, "p_choices_correct": None, "n_undefined": 2},
+         "a model finds every choice of 2 samples impossible"),
+    ],
+)  # fmt: skip
+def test_hard_numbers_of_the_harness_through_the_command(
+    tmp_path, capsys, logliks, expected, message
+):
+    for k in range(2):
+        # Of two questions the first choice is the correct one once.
+        records = [lm_eval(s, logliks, s, acc=None) for s in range(2)]
+        samples(tmp_path / "runs", f"m{k}", records)
+    models = tmp_path / "models.csv"
+    models.write_text("model,family,compute\nm0,m,0\nm1,m,1e18\n")
+    asked = ["diagnose", tmp_path / "runs", "--models", models, "--json", tmp_path / "out.json"]
+    assert cli._dispatch(arguments.parse(["algoperf", *map(str, asked)])) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "m: m0: has a compute that is not above 0; left it out" in said
+    assert message in said
+    levels = json.loads((tmp_path / "out.json").read_text())["levels"]
+    for row in levels:
+        if row["normalisation"] == "raw":
+            for name, value in expected.items():
+                assert row[name] == (value if value is None else pytest.approx(value))
