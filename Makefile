@@ -4,6 +4,7 @@ SUITE       ?= quick
 SUBMISSIONS ?= adamw nadamw nesterov heavy_ball
 RESULTS     ?= results/$(SUITE)
 STUDIES     ?=
+DIAGNOSIS   ?= results/diagnose
 VENV        ?= .venv
 PYTHON      ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
                  $(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help score run test test-slow lint format bench lock clean
+.PHONY: help score run diagnose test test-slow lint format bench lock clean
 
 help:           ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +23,10 @@ score: run      ## train what the suite lacks, print the leaderboard, write the 
 
 run: $(RUN)     ## train what the suite lacks
 	@$(BIN)/algoperf run $(SUBMISSIONS) --suite $(SUITE) --results $(RESULTS) $(if $(STUDIES),--studies $(STUDIES))
+
+diagnose: $(RUN)  ## train the pocket suite's language model in four sizes, diagnose their answers
+	@$(BIN)/algoperf run adamw --suite pocket --rules pocket-diagnose --results $(DIAGNOSIS)
+	@$(BIN)/algoperf diagnose $(DIAGNOSIS) --out $(DIAGNOSIS)/report
 
 test: $(DEV)    ## the tests, a few minutes
 	$(BIN)/pytest -n 2 -m "not slow"

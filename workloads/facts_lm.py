@@ -59,3 +59,17 @@ facts_lm_model_size = replace(
     base="facts_lm",
     model=replace(facts_lm.model, width=48, layers=3, mlp_width=96),
 )
+
+facts_lm_narrow = replace(
+    facts_lm,
+    **numbers("pocket", "facts_lm_narrow"),
+    base="facts_lm",
+    model=replace(facts_lm.model, width=32, mlp_width=64),
+)
+
+facts_lm_wide = replace(
+    facts_lm,
+    **numbers("pocket", "facts_lm_wide"),
+    base="facts_lm",
+    model=replace(facts_lm.model, width=128, mlp_width=256),
+)

@@ -22,6 +22,13 @@ from scoring.leaderboard.logs import Problem
 
 ROUNDING_NATS = 1e-6
 """A log-likelihood may stand this far above 0: rounding, not a fault."""
+LARGEST = 1e100
+"""Beyond this a number is no measurement, and its square no number; -inf is one."""
+
+MOST_NAMED = 3
+"""Faulty samples that are told by name; beyond, their number."""
+LONGEST_NAME = 16
+"""Characters of a sample's name that are told."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +39,10 @@ class Aligned:
         blocks: One a family and task of choices.
         scores: One a family and task of scores alone.
         audit: One row a family, task and model: `samples` it has, and how many of the task's it
-            lacks (`missing`), has more than once (`duplicates`), whose log-likelihood is no
-            number or above 0 (`faulty`), whose gold choice is not exactly one (`no_gold`), whose
-            prompt differs from the first model's (`other_prompt`), and how many remain (`used`).
+            lacks (`missing`), has more than once (`duplicates`), whose log-likelihood is none
+            (`faulty`; `no_score` in a table of scores), whose gold choice is not exactly one
+            (`no_gold`), whose prompt differs from the first model's (`other_prompt`), and how many
+            remain (`used`).
         problems: The same in words, and what was done.
     """
 
@@ -137,10 +145,11 @@ def _choices(frame: pd.DataFrame, group: _Group, models: Models, into: Aligned) 
     is_gold, _ = _dense(frame, "is_gold", group, flat, shape)
     present: Booleans = np.logical_or.reduce(filled, axis=1)
     whole = (filled == present[:, None]).all(axis=0)  # (models, samples)
-    ragged = present.any(axis=0) & (np.diff(present.astype(np.int8), axis=0) > 0).any(axis=0)
+    gaps = np.diff(present.astype(np.int8), axis=0) > 0
+    ragged: Booleans = np.logical_or.reduce(present, axis=0) & np.logical_or.reduce(gaps, axis=0)
     golds = np.nansum(is_gold, axis=0)
     # An empty place is NaN in `loglik` as a fault is: only filled ones are looked at.
-    faulty = (filled & (np.isnan(loglik) | (loglik > ROUNDING_NATS))).any(axis=0)
+    faulty = (filled & ~_may_be_loglik(loglik)).any(axis=0)
     there: Booleans = np.logical_or.reduce(filled, axis=0)
     gold = np.nan_to_num(is_gold).argmax(axis=0)
     _same_gold(group, gold, there & (golds == 1), frame)
@@ -158,13 +167,15 @@ def _choices(frame: pd.DataFrame, group: _Group, models: Models, into: Aligned) 
     }
     audit = _audit(group, counted, there, used, into.problems)
     if ragged.any():
-        what = f"{int(ragged.sum())} samples have a gap in their choice_idx"
+        what = f"{int(ragged.sum())} samples have a gap in their choice_idx{_named(group, ragged)}"
         into.problems.append(Problem(group.where, what, "left them out for all models"))
-    single = used & (present.sum(axis=0) == 1)
+    single: Booleans = used & (present.sum(axis=0) == 1)
     if single.any():
-        what = f"{int(single.sum())} samples have one choice"
+        what = f"{int(single.sum())} samples have one choice{_named(group, single)}"
         action = "kept them: their accuracy and p_choices are constant"
         into.problems.append(Problem(group.where, what, action))
+    possible: Booleans = np.logical_or.reduce(filled & (loglik > -np.inf), axis=0)
+    _tell_impossible(group, possible[keep], used, into.problems)
     if not used.any():
         into.problems.append(Problem(group.where, "no sample is left", "left the task out"))
         return audit
@@ -194,10 +205,29 @@ def _choices(frame: pd.DataFrame, group: _Group, models: Models, into: Aligned) 
                 for name in (*EXTRA_NUMBERS, CORRECTED)
                 if name in frame and frame[name].notna().to_numpy()[group.rows].any()
             },
-            cluster=_cluster(frame, group, used),
+            cluster=_cluster(frame, group, used, into.problems),
         )
     )
     return audit
+
+
+def _may_be_loglik(values: Floats) -> Booleans:
+    """Whether values are log-likelihoods: at most 0, maybe -inf."""
+    return ((values >= -LARGEST) & (values <= ROUNDING_NATS)) | (values == -np.inf)
+
+
+def _tell_impossible(
+    group: _Group, possible: Booleans, used: Booleans, problems: list[Problem]
+) -> None:
+    """Samples that stay, of which a model finds every choice impossible."""
+    wrong = used & ~np.logical_and.reduce(possible, axis=0)
+    if wrong.any():
+        what = f"a model finds every choice of {int(wrong.sum())} samples impossible"
+        action = (
+            "kept them: p_choices, Brier and accuracy are not defined there, and the mean of such "
+            "a model is over the others (n_undefined)"
+        )
+        problems.append(Problem(group.where, f"{what}{_named(group, wrong)}", action))
 
 
 def _scores(frame: pd.DataFrame, group: _Group, models: Models, into: Aligned) -> pd.DataFrame:
@@ -205,10 +235,10 @@ def _scores(frame: pd.DataFrame, group: _Group, models: Models, into: Aligned) -
     flat = np.ravel_multi_index((np.zeros_like(group.model), group.model, group.sample), shape)
     score, filled = _dense(frame, "score", group, flat, shape)
     there = filled[0]
-    faulty = there & np.isnan(score[0])
+    faulty = there & ~(np.abs(score[0]) <= LARGEST)
     used = (there & ~faulty).all(axis=0)
     counted = {
-        "missing": ~there, "duplicates": _duplicates(flat, shape)[0], "faulty": faulty,
+        "missing": ~there, "duplicates": _duplicates(flat, shape)[0], "no_score": faulty,
     }  # fmt: skip
     audit = _audit(group, counted, there, used, into.problems)
     order, compute = _by_compute(group, models)
@@ -294,7 +324,11 @@ _FAULTS = {
     "missing": ("lacks {} of the task's samples", "left those out for all models"),
     "part": ("lacks some choices of {} samples", "left those out for all models"),
     "faulty": (
-        "{} samples have a value that is NaN or a log-likelihood above 0",
+        "{} samples have a value that is NaN or a log-likelihood above 0 or below -1e100",
+        "left those out for all models",
+    ),
+    "no_score": (
+        "{} samples have a score that is NaN or infinite",
         "left those out for all models",
     ),
     "no_gold": ("{} samples do not have exactly one gold choice", "left those out for all models"),
@@ -318,8 +352,19 @@ def _audit(
         )  # fmt: skip
         for name, (what, action) in _FAULTS.items():
             if count := counts.get(name, 0):
-                problems.append(Problem(f"{group.where}: {model}", what.format(count), action))
+                told = what.format(count) + _named(group, counted[name][k])
+                problems.append(Problem(f"{group.where}: {model}", told, action))
     return pd.DataFrame(rows)
+
+
+def _named(group: _Group, chosen: Booleans) -> str:
+    """The first few of the samples chosen, by name, for the end of a sentence."""
+    places = np.flatnonzero(chosen)
+    names = [str(group.samples[place]) for place in places[:MOST_NAMED]]
+    # A hash begins as no other does, and what it begins with can be searched for.
+    first = ", ".join(n if len(n) <= LONGEST_NAME else f"{n[:LONGEST_NAME]}..." for n in names)
+    more = f" and {len(places) - MOST_NAMED} more" if len(places) > MOST_NAMED else ""
+    return f" ({first}{more})"
 
 
 def _lacking_tasks(audit: pd.DataFrame) -> Iterator[Problem]:
@@ -342,11 +387,22 @@ def _by_compute(group: _Group, models: Models) -> tuple[Integers, Floats]:
     return order, compute[order]
 
 
-def _cluster(frame: pd.DataFrame, group: _Group, used: Booleans) -> Integers | None:
+def _cluster(
+    frame: pd.DataFrame, group: _Group, used: Booleans, problems: list[Problem]
+) -> Integers | None:
     if "cluster" not in frame:
         return None
+    named = frame["cluster"].cat.codes.to_numpy()[group.rows]
     codes = np.full(len(group.samples), -1)
-    codes[group.sample] = frame["cluster"].cat.codes.to_numpy()[group.rows]
-    if (codes[used] < 0).any():
+    codes[group.sample] = named
+    if (unlike := np.unique(group.sample[codes[group.sample] != named])).size:
+        raise UserError(
+            f"{group.where}: {len(unlike)} samples are in more than one cluster, the first is "
+            f"{group.samples[unlike[0]]!r}."
+        )
+    if (without := used & (codes < 0)).any():
+        if (codes[used] >= 0).any():
+            what = f"{int(without.sum())} samples have no cluster{_named(group, without)}"
+            problems.append(Problem(group.where, what, "did without clusters"))
         return None
     return np.unique(codes[used], return_inverse=True)[1]

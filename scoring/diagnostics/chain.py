@@ -38,6 +38,11 @@ def available(block: Block) -> list[str]:
     ]
 
 
+def not_above_0(block: Block, column: str) -> int:
+    """How many samples have a choice by whose count nothing can be divided."""
+    return int(((block.extra[column] <= 0) & _there(block)).any(axis=(0, 1)).sum())
+
+
 def _there(block: Block) -> Booleans:
     return np.broadcast_to(block.present[:, None], block.loglik.shape)
 

@@ -182,11 +182,16 @@ def fit(
         rng = np.random.default_rng(SEED)
         drawn = (y - residuals)[:, None] + rng.choice(scaled, (len(y), resamples))
         draws = _best(curve, searched, basis, drawn)
-    status = "ok" if free >= ENOUGH_FREE else f"{free} degrees of freedom: too few points"
+    status = "ok" if free >= ENOUGH_FREE else too_few(free)
     if (at := _at_bounds(curve, values)) and free >= ENOUGH_FREE:
         status = f"at the bound of {', '.join(at)}"
     rmse = float(np.sqrt((residuals**2).mean()))
     return Fit(curve, values, draws, scaled, rmse, len(y), status)
+
+
+def too_few(free: int) -> str:
+    """What a fit of so many degrees of freedom says of itself."""
+    return f"{free} degree{'' if free == 1 else 's'} of freedom: too few points"
 
 
 def _grid(curve: Curve) -> list[Floats]:

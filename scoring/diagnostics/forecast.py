@@ -6,7 +6,7 @@ scored. Beside the per-choice forecast stand fits that see a benchmark as one nu
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,8 @@ FEWEST_MODELS = 4
 CLUSTERS = 6
 FEWEST_IN_CLUSTER = 10
 MOST_CLUSTERED = 2000
+EXTRAPOLATED = "of the samples are in clusters that can be extrapolated"
+"""What difficulty clusters say of themselves instead of "ok"."""
 SEED = 0
 
 
@@ -85,8 +87,7 @@ def per_choice(seen: Seen) -> Teller:
     """Lines through every choice's log-likelihood; see `trend`."""
     block = seen.block
     lines = trend.fit(np.log10(seen.compute), block.loglik, block.present, block.gold)
-    few = f"{lines.free} degrees of freedom: too few points"
-    status = "ok" if lines.free >= curves.ENOUGH_FREE else few
+    status = "ok" if lines.free >= curves.ENOUGH_FREE else curves.too_few(lines.free)
 
     def tell(target: Target) -> Told:
         found = trend.predict(lines, math.log10(target.compute))
@@ -168,7 +169,10 @@ def gadre(seen: Seen) -> Teller:
         predicted = float(loss.at(point(target))[0]) - float(seen.loss.mean())
         if math.isnan(predicted):
             return Told(math.nan, status=f"loss: {loss.status}")
-        return _told(error, predicted, error=True)
+        told = _told(error, predicted, error=True)
+        of = {"loss": loss.status, "error": error.status}
+        unsound = [f"{name}: {status}" for name, status in of.items() if status != "ok"]
+        return replace(told, status="; ".join(unsound) or "ok")
 
     return tell
 
@@ -201,12 +205,13 @@ def cod(seen: Seen) -> Teller:
     scale = laws.centre(seen.compute)
     x = (seen.compute / scale)[:, None]
     parts: list[tuple[int, Callable[[Floats], float]]] = []
-    extrapolated = 0
+    extrapolated, free = 0, 0
     for k in np.unique(labels):
         own = labels == k
         size = int(own.sum())
         chance = float((1 / block.present[:, own].sum(axis=0)).mean())
         fit = curves.fit(laws.cod(chance), x, hits[:, own].mean(axis=1), resamples=0, polish=False)
+        free = fit.free
         sure = np.isfinite(fit.estimate).all() and fit.estimate[1] > 0.1
         if sure and size >= FEWEST_IN_CLUSTER:
             parts.append((size, partial(_at, fit)))
@@ -214,7 +219,9 @@ def cod(seen: Seen) -> Teller:
         else:
             parts.append((size, partial(_last, float(hits[-1, own].mean()))))
     share = extrapolated / len(labels)
-    status = f"{share:.0%} of the samples are in clusters that can be extrapolated"
+    status = f"{share:.0%} {EXTRAPOLATED}"
+    if free < curves.ENOUGH_FREE:
+        status += f"; {curves.too_few(free)}"
 
     def tell(target: Target) -> Told:
         at = np.array([[target.compute / scale]])
@@ -402,7 +409,11 @@ def _fits(seen: Seen) -> pd.DataFrame:
 
 
 def backtests(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """How each method did over all tasks: mean absolute error, log score, coverage."""
+    """How each method did over all tasks: mean absolute error, log score, coverage.
+
+    `status` is "ok", or what the fits of most of its forecasts have to be excused with, and
+    `n_unsound` for how many that is.
+    """
     if forecasts.empty:
         return pd.DataFrame()
     tested = forecasts[(forecasts["kind"] == "backtest") & forecasts["absolute_error"].notna()]
@@ -411,9 +422,21 @@ def backtests(forecasts: pd.DataFrame) -> pd.DataFrame:
             "family": family, "method": method, "held_out": hidden,
             "mae": own["absolute_error"].mean(), "log_score": own["log_score"].mean(),
             "coverage": own["covered"].dropna().astype(float).mean(), "n_forecasts": len(own),
+            "n_train": int(own["n_train"].min()), **_soundness(own["status"]),
         }
         for (family, method, hidden), own in tested.groupby(
             ["family", "method", "held_out"], sort=False
         )
     ]  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _soundness(statuses: pd.Series) -> dict[str, Any]:
+    unsound = statuses[~statuses.map(sound)]
+    status = statuses.mode().iloc[0] if unsound.empty else unsound.mode().iloc[0]
+    return {"n_unsound": len(unsound), "status": str(status)}
+
+
+def sound(status: str) -> bool:
+    """Whether a method has nothing to excuse itself with."""
+    return status == "ok" or status.endswith(EXTRAPOLATED)

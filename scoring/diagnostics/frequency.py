@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from algoperf.errors import UserError
+from scoring.diagnostics import plain
 from scoring.diagnostics.table import Floats
 
 REQUIRED = ("concept", "frequency", "accuracy")
@@ -28,7 +29,7 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         UserError: If a frequency is negative or something is no number.
     """
-    table = pd.read_csv(path)
+    table = plain.read(path, REQUIRED)
     for name in ("frequency", "accuracy"):
         values = pd.to_numeric(table[name], errors="coerce")
         wrong = ~np.isfinite(values) | (values < 0)

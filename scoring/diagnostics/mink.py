@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn import metrics
 
 from algoperf.errors import UserError
+from scoring.diagnostics import plain
 from scoring.diagnostics.table import Floats
 
 RATIOS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -45,7 +46,7 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         UserError: If a cell is no such list, or holds what is no log-probability.
     """
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = plain.read(path, REQUIRED)
     parsed = []
     for row, cell in enumerate(table["token_logprobs"], 1):
         try:

@@ -21,7 +21,7 @@ def html(found: Diagnosis) -> str:
         page.Section(section.title, list(_blocks(section))) for section in sections.sections(found)
     ]
     parts.append(page.Section("Problems and notes", list(_problems(found))))
-    families = found.tables["levels"]
+    families = found.tables["alignment"]
     named = ", ".join(dict.fromkeys(map(str, families["family"]))) if len(families) else "no family"
     return page.render("Diagnosis of multiple-choice metrics", f"Of {named}.", parts)
 

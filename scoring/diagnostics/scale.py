@@ -264,10 +264,11 @@ def levels(block: Block, scores: Mapping[str, Floats], normalisation: str) -> pd
 
 
 def _means(values: Floats) -> Floats:
-    """Mean over samples, those that are not defined aside; NaN if none is."""
+    """Mean over samples, those that are not defined aside; NaN if none is, or of inf and -inf."""
     known = ~np.isnan(values)
     count = known.sum(axis=1)
-    total = np.where(known, values, 0.0).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        total = np.where(known, values, 0.0).sum(axis=1)
     return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 

@@ -47,6 +47,18 @@ _TEXTS = {
             "from the smaller ones, with 95 % intervals; the diamond is a forecast."
         ),
     ),
+    "backtests": (
+        "How well the largest models could have been told",
+        (
+            "Each method saw the smaller models alone: the mean error of its accuracy, its log "
+            "score, and how often its interval held the truth. The status says which fits have so "
+            "few points that they would pass close to any: their errors are luck, good or bad."
+        ),
+    ),
+    "fits": (
+        "Curves through the means of the models",
+        "Parameters of each curve with 95 % intervals, its points, and whether they are enough.",
+    ),
     "masses": (
         "Correct against incorrect mass",
         (
@@ -87,6 +99,10 @@ def sections(found: Diagnosis) -> Iterator[Section]:
         drawn = plots.levels(found) if (shown["compute"] > 0).any() else None
         words = f"Lines over compute for {_listed(shown)}."
         yield _section("levels", shown, drawn, words)
+    if not tables["backtests"].empty:
+        yield _section("backtests", tables["backtests"], None, "")
+    if not tables["fits"].empty:
+        yield _section("fits", _fits(tables["fits"]), None, "")
     if not tables["mass_points"].empty:
         words = "; ".join(
             f"{row['family']}, {row['task']}, {row['model']}: correlation {row['correlation']:.2f}"
@@ -117,3 +133,16 @@ def _ccdf_words(shown: pd.DataFrame) -> str:
 
 def _listed(table: pd.DataFrame) -> str:
     return "; ".join(f"{family}, {task}" for family, task in plots.panels(table))
+
+
+def _fits(fits: pd.DataFrame) -> pd.DataFrame:
+    """The fits with each one's parameters in words."""
+    words = [
+        ", ".join(
+            f"{name} = {value:.3g} ({row['low'][name]:.3g} to {row['high'][name]:.3g})"
+            for name, value in row["parameters"].items()
+        )
+        for row in fits.to_dict("records")
+    ]
+    shown = fits.drop(columns=["low", "high", "n_parameters"])
+    return shown.assign(parameters=words)

@@ -28,7 +28,7 @@ from scoring.diagnostics import (
     scale,
 )
 from scoring.diagnostics.readers import models as models_reader
-from scoring.diagnostics.table import Block, ScoreBlock
+from scoring.diagnostics.table import UNNAMED, Block, ScoreBlock
 from scoring.leaderboard.logs import Problem
 
 
@@ -108,7 +108,7 @@ def diagnose(
         of_blocks = list(pool.map(lambda b: _of_block(b, facts, normalisations), aligned.blocks))
     parts = of_blocks + [_of_scores(block) for block in aligned.scores]
     problems += [problem for part in parts for problem in part.problems]
-    tables = {"alignment": aligned.audit}
+    tables = {"models": facts.reset_index(), "alignment": aligned.audit}
     tables |= {name: _joined([part.tables.get(name) for part in parts]) for name in TABLES}
     tables["orderings"] = scale.orderings(tables["comparisons"])
     tables["backtests"] = forecast.backtests(tables["forecast"])
@@ -202,6 +202,11 @@ def _chosen(block: Block, asked: Sequence[str] | None, problems: list[Problem]) 
             what = f"{column} is not known for every choice"
             problems.append(Problem(block.where, what, f"did without {name}"))
     chosen = [name for name in there if asked is None or name in asked]
+    for name in chosen:
+        column = chain.NORMALISATIONS[name][0]
+        if column and name != "pmi" and (zero := chain.not_above_0(block, column)):
+            what = f"{column} of a choice is not above 0 in {zero} samples"
+            problems.append(Problem(block.where, what, f"left them out of {name}"))
     if not chosen:
         raise UserError(
             f"{block.where} allows no normalisation that was asked for ({', '.join(asked or ())}); "
@@ -213,11 +218,19 @@ def _chosen(block: Block, asked: Sequence[str] | None, problems: list[Problem]) 
 def _notes(tables: dict[str, pd.DataFrame]) -> list[str]:
     """What a reader has to know about the numbers."""
     notes = []
+    audit = tables["alignment"]
+    if not audit.empty and (audit["family"] == UNNAMED).any():
+        notes.append(
+            f"Of models without a family the family is shown as {UNNAMED!r}: a column family in "
+            "their file or in that of --models names it."
+        )
     scaled = tables["correlations"]
     if not scaled.empty:
+        if "brier" in set(scaled["score"]):
+            notes.append("Brier is negated, so that up is better for every score.")
         notes.append(
-            "Brier is negated, so that up is better for every score; the mean, the area under the "
-            "CCDF (1 + mean) and the distance to -1 or 1 are one number."
+            "The mean, the area under the CCDF (1 + mean) and the distance to -1 or 1 are one "
+            "number."
         )
         few = int(scaled["n_models"].min())
         least = 1 / math.factorial(few)

@@ -100,8 +100,9 @@ def _flips(flips: pd.DataFrame) -> Table:
 
 
 def _backtests(tests: pd.DataFrame) -> Table:
-    titles = ["family", "method", "held out", "error of accuracy", "log score", "covered"]
+    titles = ["family", "method", "held out", "error of accuracy", "log score", "covered", "fits"]
     table = titled("Backtests: the largest models as told from the smaller ones", titles, names=2)
+    table.columns[-1].justify = "left"
     for row in tests.to_dict("records"):
         table.add_row(
             str(row["family"]),
@@ -110,8 +111,14 @@ def _backtests(tests: pd.DataFrame) -> Table:
             number(row["mae"], ".4f"),
             number(row["log_score"], ".3f"),
             number(row["coverage"], ".0%"),
+            soundness(row["status"], row["n_unsound"], row["n_forecasts"]),
         )
     return table
+
+
+def soundness(status: str, unsound: int, count: int) -> str:
+    """What a reader has to know of a method's fits, and of how many of its forecasts it is true."""
+    return f"{status} ({unsound} of {count})" if 0 < unsound < count else status
 
 
 def _levels(levels: pd.DataFrame) -> Table:

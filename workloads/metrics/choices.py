@@ -19,7 +19,7 @@ from algoperf.metric import forward
 from algoperf.workload import Standing
 
 _AT_ONCE = 160
-"""Choices in a batch."""
+"""Rows in a batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,16 +76,44 @@ def questions_of(
 
 
 @partial(jax.jit, static_argnames="model")
-def _log_likelihoods(
+def _scored(
     model: nn.Module, variables: Any, tokens: jax.Array, start: jax.Array, count: jax.Array
-) -> jax.Array:
-    """Nats of the `count` tokens from `start` on, in each row of `tokens`; float32 (rows,)."""
+) -> tuple[jax.Array, jax.Array]:
     batch = {"inputs": tokens[:, :-1], "targets": tokens[:, 1:]}
     logits = forward(model, variables, batch)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
     place = jnp.arange(1, tokens.shape[1])[None]
     chosen = (place >= start[:, None]) & (place < (start + count)[:, None])
-    return -jnp.where(chosen, losses, 0).sum(axis=1)
+    greedy = (logits.argmax(axis=-1) == batch["targets"]) | ~chosen
+    return -jnp.where(chosen, losses, 0).sum(axis=1), greedy.all(axis=1)
+
+
+def scored(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    tokens: np.ndarray,
+    starts: np.ndarray,
+    counts: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """How likely a part of each row is after what stands before it.
+
+    Args:
+        model: Gives logits of each next token.
+        variables: Its parameters and state.
+        tokens: int32 (rows, length), padded at the end.
+        starts: int (rows,): where the part begins, at least 1.
+        counts: int (rows,): its tokens.
+
+    Returns:
+        Nats, a sum over the tokens of the part, float32 (rows,), and whether each of them is the
+        likeliest at its place, bool (rows,).
+    """
+    found = []
+    for start in range(0, len(tokens), _AT_ONCE):
+        part = np.minimum(np.arange(start, start + _AT_ONCE), len(tokens) - 1)  # the last is padded
+        found.append(_scored(model, variables, tokens[part], starts[part], counts[part]))
+    nats, greedy = zip(*jax.device_get(found), strict=True)
+    return np.concatenate(nats)[: len(tokens)], np.concatenate(greedy)[: len(tokens)]
 
 
 def log_likelihoods(
@@ -102,17 +130,9 @@ def log_likelihoods(
         Nats, float32 (questions, choices).
     """
     shape = questions.n_tokens.shape
-    rows = (
-        questions.tokens.reshape(-1, questions.tokens.shape[-1]),
-        np.repeat(questions.starts, shape[1]),
-        questions.n_tokens.reshape(-1),
-    )
-    count = len(rows[0])
-    found = []
-    for start in range(0, count, _AT_ONCE):
-        part = np.minimum(np.arange(start, start + _AT_ONCE), count - 1)  # the last is padded
-        found.append(_log_likelihoods(model, variables, *(array[part] for array in rows)))
-    return np.concatenate(jax.device_get(found))[:count].reshape(shape)
+    tokens = questions.tokens.reshape(-1, questions.tokens.shape[-1])
+    starts, counts = np.repeat(questions.starts, shape[1]), questions.n_tokens.reshape(-1)
+    return scored(model, variables, tokens, starts, counts)[0].reshape(shape)
 
 
 def choice_table(

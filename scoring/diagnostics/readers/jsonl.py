@@ -1,7 +1,7 @@
 """JSON files of samples, line by line, so that memory does not grow with the prompts."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,40 +24,43 @@ def records(path: Path, problems: list[Problem]) -> Iterator[tuple[int, Mapping[
     faults: list[tuple[int, str]] = []
     try:
         with path.open(encoding="utf-8", errors="replace") as lines:
-            if lines.read(1) == "[":
-                lines.seek(0)
-                yield from _array(path, lines.read())
-                return
+            is_array = lines.read(1) == "["
             lines.seek(0)
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    found = json.loads(line)
-                except ValueError as error:
-                    faults.append((number, str(error)))
-                    continue
+            for number, found in _array(path, lines.read()) if is_array else _lines(lines):
                 if isinstance(found, dict):
                     yield number, found
                 else:
-                    faults.append((number, "not an object"))
+                    fault = str(found) if isinstance(found, ValueError) else "not an object"
+                    faults.append((number, fault))
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+    kind = "object" if is_array else "line"
     for number, fault in faults[:MOST_LINES_TOLD]:
-        what = f"line {number} is truncated or no JSON ({fault})"
-        problems.append(Problem(str(path), what, "left the line out"))
+        what = f"{kind} {number} is truncated or no JSON ({fault})"
+        problems.append(Problem(str(path), what, f"left the {kind} out"))
     if (more := len(faults) - MOST_LINES_TOLD) > 0:
-        problems.append(Problem(str(path), f"{more} more lines are no JSON", "left them out"))
+        problems.append(Problem(str(path), f"{more} more {kind}s are no JSON", "left them out"))
 
 
-def _array(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _lines(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
+    """Each line's number, and what it holds or the error of its being no JSON."""
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found = json.loads(line)
+            except ValueError as error:
+                found = error
+            except RecursionError:
+                found = ValueError("nested too deeply")
+            yield number, found
+
+
+def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is a JSON array that is cut off or faulty: {error}.") from error
-    for number, each in enumerate(found, 1):
-        if isinstance(each, dict):
-            yield number, each
+    yield from enumerate(found, 1)
 
 
 def first(path: Path) -> Mapping[str, Any]:

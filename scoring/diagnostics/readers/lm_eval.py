@@ -16,11 +16,20 @@ from typing import Any
 import pandas as pd
 
 from scoring.diagnostics.readers import jsonl
-from scoring.diagnostics.readers.samples import NoSampleError, Sample, frame, gold_of, number
+from scoring.diagnostics.readers.samples import (
+    NO_LOGLIKS,
+    NoSampleError,
+    Sample,
+    frame,
+    gold_of,
+    number,
+)
 from scoring.diagnostics.table import Rows
 from scoring.leaderboard.logs import Problem
 
 _FILE = re.compile(r"samples_(?P<task>.+?)(?:_(?P<date>\d{4}-\d{2}-\d{2}T[^.]*(?:\.\d+)?))?$")
+_REQUEST = re.compile(r"gen_args_\d+")
+_ODD = "requests that are not of a prompt and a continuation"
 _TRUTHS = {"True", "False", "true", "false", "1", "0", "1.0", "0.0"}
 
 
@@ -136,6 +145,8 @@ def _logliks(record: Mapping[str, Any]) -> list[float]:
     A number that is not one becomes NaN, to be counted with the others.
     """
     responses = record.get("filtered_resps") or record.get("resps") or []
+    if not isinstance(responses, list):
+        raise NoSampleError(NO_LOGLIKS)
     found = []
     for response in responses:
         pair = response
@@ -143,7 +154,7 @@ def _logliks(record: Mapping[str, Any]) -> list[float]:
             pair = pair[0]
         is_pair = isinstance(pair, list) and len(pair) == 2
         if not is_pair or str(pair[1]) not in _TRUTHS:
-            raise NoSampleError("no log-likelihoods of choices (is the task multiple choice?)")
+            raise NoSampleError(NO_LOGLIKS)
         found.append(number(pair[0]))
     if not found:
         raise NoSampleError("no responses")
@@ -154,12 +165,16 @@ def _arguments(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(prompt, continuation) of every request, as a list (in memory) or an object (in files)."""
     given = record.get("arguments") or []
     if isinstance(given, dict):
+        if not all(isinstance(e, dict) and _REQUEST.fullmatch(name) for name, e in given.items()):
+            raise NoSampleError(_ODD)
         ordered = sorted(given.items(), key=lambda item: int(item[0].rpartition("_")[2]))
         pairs = [(each.get("arg_0"), each.get("arg_1")) for _, each in ordered]
-    else:
+    elif isinstance(given, list):
         pairs = [tuple(each[:2]) for each in given if isinstance(each, list) and len(each) >= 2]
+    else:
+        raise NoSampleError(_ODD)
     if not all(isinstance(text, str) for pair in pairs for text in pair):
-        raise NoSampleError("requests that are not of a prompt and a continuation")
+        raise NoSampleError(_ODD)
     return [(str(prompt), str(text)) for prompt, text in pairs]
 
 

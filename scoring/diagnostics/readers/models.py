@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from algoperf.errors import UserError
+from scoring.diagnostics import plain
 from scoring.diagnostics.table import FACTS, Rows
 from scoring.leaderboard.logs import Problem
 
@@ -39,13 +40,7 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         UserError: If it is no such table.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"Cannot read {path}: {error}") from error
-    table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
-    if "model" not in table:
-        raise UserError(f"{path} has no column model; it has {', '.join(table.columns)}.")
+    table = plain.read(path, ["model"])
     if twice := sorted(set(table["model"][table["model"].duplicated()])):
         raise UserError(f"{path} has the model {', '.join(twice)} more than once.")
     facts = pd.DataFrame({"family": table.get("family", "")}, index=table.index)
@@ -84,10 +79,15 @@ def join(rows: Rows, given: pd.DataFrame | None) -> tuple[Rows, Models]:
         found = own
     else:
         names = own.index.get_level_values("model").unique()
-        match = {name: _match(str(name), given.index) for name in names}
+        match = _matches([str(name) for name in names], given.index, problems)
         problems += [
             Problem(name, "is not in the table of models", "took what its file says")
             for name in sorted(str(name) for name, known in match.items() if known is None)
+        ]
+        problems += [
+            Problem(str(name), "is in the table of models and in no file", "left it out")
+            for name in given.index
+            if name not in match.values()
         ]
         frame = frame.assign(family=_families(frame, given, match))
         found = _override(_recorded(frame), given, match, problems)
@@ -130,6 +130,24 @@ def _recorded(frame: pd.DataFrame) -> pd.DataFrame:
                 )
         table[name] = value[there]
     return table
+
+
+def _matches(
+    names: Iterable[str], known: pd.Index, problems: list[Problem]
+) -> dict[str, str | None]:
+    """Each model's name in the table of models; one for two models that are not one is none."""
+    match = {name: _match(name, known) for name in names}
+    for row in known:
+        own = [name for name, found in match.items() if found == row]
+        # Revisions of a model may share its row; models of several organisations may not.
+        if len({name.partition("@")[0] for name in own}) > 1:
+            exact = row.replace("/", "__")
+            wrong = [n for n in own if n.replace("/", "__").partition("@")[0] != exact]
+            match |= dict.fromkeys(wrong)
+            what = f"could mean {' or '.join(own)}"
+            action = f"did not take it for {', '.join(wrong)}"
+            problems.append(Problem(str(row), what, action))
+    return match
 
 
 def _match(name: str, known: Iterable[str]) -> str | None:

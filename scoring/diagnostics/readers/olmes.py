@@ -13,7 +13,14 @@ from typing import Any
 import pandas as pd
 
 from scoring.diagnostics.readers import jsonl
-from scoring.diagnostics.readers.samples import NoSampleError, Sample, frame, gold_of, number
+from scoring.diagnostics.readers.samples import (
+    NO_LOGLIKS,
+    NoSampleError,
+    Sample,
+    frame,
+    gold_of,
+    number,
+)
 from scoring.diagnostics.table import Rows
 from scoring.leaderboard.logs import Problem
 
@@ -52,13 +59,21 @@ def read(path: Path) -> Rows:
 
 def _sample(record: Mapping[str, Any]) -> Sample:
     outputs = record.get("model_output")
-    if not isinstance(outputs, list) or not all("sum_logits" in each for each in outputs):
-        raise NoSampleError("no log-likelihoods of choices (is the task multiple choice?)")
+    of_choices = isinstance(outputs, list) and all(isinstance(each, dict) for each in outputs)
+    if (
+        not isinstance(outputs, list)
+        or not of_choices
+        or any("sum_logits" not in e for e in outputs)
+    ):
+        raise NoSampleError(NO_LOGLIKS)
     if not outputs:
         raise NoSampleError("no choices")
+    if record.get("doc_id") is None and record.get("native_id") is None:
+        raise NoSampleError("neither a doc_id nor a native_id")
     loglik = [number(each["sum_logits"]) for each in outputs]
-    metrics = record.get("metrics") or {}
-    target = metrics.get("correct_choice", record.get("label"))
+    metrics = record.get("metrics")
+    label = record.get("label")
+    target = metrics.get("correct_choice", label) if isinstance(metrics, dict) else label
     gold, _ = gold_of(target, [], loglik, math.nan, same_texts=False)
     extra: dict[str, Sequence[float]] = {
         ours: [number(each[theirs]) for each in outputs]

@@ -11,6 +11,8 @@ import pandas as pd
 
 from scoring.diagnostics.table import EXTRA_NUMBERS, UNNAMED
 
+NO_LOGLIKS = "no log-likelihoods of choices (is the task multiple choice?)"
+
 
 class NoSampleError(Exception):
     """A record that is not a multiple-choice sample; the message says why."""

@@ -1,6 +1,7 @@
 """Tidy choice tables, CSV and Parquet: one row a choice, or one row a sample with its score."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,16 @@ _TYPES: dict[str, pa.DataType] = {
 }
 _TRUE = ["1", "1.0", "True", "TRUE", "true"]
 _FALSE = ["0", "0.0", "False", "FALSE", "false"]
+_NUMBER = "a number, `-inf`, or `nan` or nothing where it is not known"
+_TRUTH = "1 or 0, True or False"
+_HEADER = "(the header is row 1)"
+_CONVERSION = re.compile(
+    r"In CSV column #(?P<column>\d+): (?:Row #(?P<row>\d+): )?"
+    r"CSV conversion error to (?P<kind>\w+): (?:invalid value '(?P<value>.*)')?",
+    re.DOTALL,
+)
+_WIDTH = re.compile(r"(?:Row #(?P<row>\d+): )?Expected (?P<wanted>\d+) columns, got (?P<found>\d+)")
+"""How pyarrow words what it cannot read."""
 
 
 def read(path: Path) -> Rows:
@@ -49,7 +60,7 @@ def read(path: Path) -> Rows:
     Raises:
         UserError: If it is none, lacks a column, or holds what is no number.
     """
-    parquet = path.suffix == ".parquet"
+    parquet = path.suffix.lower() == ".parquet"
     table = _parquet(path) if parquet else _csv(path)
     frame = pd.DataFrame({name: _column(table[name], name) for name in table.column_names})
     problems: list[Problem] = []
@@ -61,17 +72,27 @@ def read(path: Path) -> Rows:
         what = f"{blank} of {len(frame)} rows have no family"
         problems.append(Problem(str(path), what, f"called it {UNNAMED!r}"))
     for name in CHOICES[:3]:
-        if unnamed := int((frame[name].isna() | (frame[name] == "")).sum()):
-            raise UserError(f"{path}: {unnamed} of {len(frame)} rows have no {name}.")
+        unnamed = (frame[name].isna() | (frame[name] == "")).to_numpy()
+        if unnamed.any():
+            where = _row(path, int(np.argmax(unnamed)))
+            raise UserError(
+                f"{path}: {unnamed.sum()} of {len(frame)} rows have no {name}, the first is "
+                f"{where}."
+            )
+    for name in EXTRA_NAMES:
+        if name in frame and "" in (known := frame[name].cat).categories:
+            frame[name] = known.remove_categories([""])
     if "score" in frame:
         frame["score"] = _scores(path, frame["score"])
     if frame.empty:
         raise UserError(f"{path} has a header and no rows.")
     if "choice_idx" in frame:
         _check_places(path, frame)
-        if frame["is_gold"].isna().any():
+        if (empty := frame["is_gold"].isna().to_numpy()).any():
+            where = _row(path, int(np.argmax(empty)))
             raise UserError(
-                f"{path}: is_gold is empty in {int(frame['is_gold'].isna().sum())} rows."
+                f"{path}: is_gold is empty in {empty.sum()} rows, the first is {where}; it must be "
+                f"{_TRUTH}."
             )
     return Rows(frame, problems)
 
@@ -93,10 +114,17 @@ def _check_places(path: Path, frame: pd.DataFrame) -> None:
     wrong = ~((place >= 0) & (place == np.floor(place)) & (place < 2**15))
     if wrong.any():
         raise UserError(
-            f"{path}: choice_idx is {place[wrong][0]:g} in row {int(np.argmax(wrong)) + 1}; it "
+            f"{path}: choice_idx is {place[wrong][0]:g} in {_row(path, int(np.argmax(wrong)))}; it "
             "counts the choices of a sample from 0."
         )
     frame["choice_idx"] = place.astype(np.intp)
+
+
+def _row(path: Path, place: int) -> str:
+    """Where a reader finds the row of that place, as `_fault` counts."""
+    if path.suffix.lower() == ".parquet":
+        return f"row {place + 1}"
+    return f"row {place + 2} {_HEADER}"
 
 
 def columns_of(path: Path) -> list[str]:
@@ -106,16 +134,20 @@ def columns_of(path: Path) -> list[str]:
         UserError: If it cannot be read.
     """
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             return pq.read_schema(path).names
         with path.open(newline="", encoding="utf-8-sig") as lines:
             return next(csv.reader(lines, delimiter=_delimiter(path)), [])
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowInvalid) as error:
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text in UTF-8; save it as that.") from error
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path} is no Parquet file, or is cut off: {error}") from error
+    except (OSError, csv.Error) as error:
         raise UserError(f"Cannot read {path}: {error}") from error
 
 
 def _delimiter(path: Path) -> str:
-    return "\t" if path.suffix == ".tsv" else ","
+    return "\t" if path.suffix.lower() == ".tsv" else ","
 
 
 def _wanted(path: Path) -> list[str]:
@@ -128,10 +160,19 @@ def _wanted(path: Path) -> list[str]:
         raise UserError(
             f"{path} is no tidy choice table: it lacks {', '.join(absent)}. Needed are "
             f"{', '.join(CHOICES)} (or {', '.join(SCORES)}); "
-            f"it has {', '.join(found[:20]) or 'none'}."
+            f"it has {', '.join(found[:20]) or 'none'}{_hint(path, found)}."
         )
     unused = set() if required is CHOICES else {*NUMBERS, *EXTRA_NUMBERS, "is_gold", CORRECTED}
     return [name for name in found if name in _TYPES and name not in unused]
+
+
+def _hint(path: Path, found: Sequence[str]) -> str:
+    """What may be the matter with a header."""
+    if len(found) == 1 and ";" in found[0]:
+        return f"; columns of a {path.suffix} file are separated by {_delimiter(path)!r}"
+    if {name.strip() for name in found} >= {*SCORES[:3]}:
+        return "; a name has no spaces around it"
+    return ""
 
 
 def _csv(path: Path) -> pa.Table:
@@ -142,7 +183,25 @@ def _csv(path: Path) -> pa.Table:
         try:  # again on one thread, which can tell the row
             return _read_csv(path, wanted, threads=False)
         except pa.ArrowInvalid as error:
-            raise UserError(f"Cannot read {path}: {error}") from error
+            raise UserError(f"{path}: {_fault(path, str(error))}") from error
+
+
+def _fault(path: Path, told: str) -> str:
+    """What is wrong with a CSV file, from pyarrow's words; as they are where they are others."""
+    if found := _CONVERSION.search(told):
+        name = columns_of(path)[int(found["column"])]
+        where = f" in row {found['row']} {_HEADER}" if found["row"] else ""
+        if found["value"] is None:  # not a value, but what it is written in
+            return f"{name}{where} is not text in UTF-8; save the file as that."
+        allowed = _TRUTH if _TYPES[name] == pa.bool_() else _NUMBER
+        return f"{name} is {found['value']!r}{where}; it must be {allowed}."
+    if found := _WIDTH.search(told):
+        where = f"row {found['row']} {_HEADER}" if found["row"] else "a row"
+        return (
+            f"{where} has {found['found']} columns and the header {found['wanted']}. Is the file "
+            "cut off, or does a name hold a comma or a quotation mark without quotes around it?"
+        )
+    return f"it cannot be read: {told}"
 
 
 def _read_csv(path: Path, wanted: Sequence[str], *, threads: bool) -> pa.Table:
@@ -160,19 +219,42 @@ def _read_csv(path: Path, wanted: Sequence[str], *, threads: bool) -> pa.Table:
 
 
 def _parquet(path: Path) -> pa.Table:
-    table = pq.read_table(path, columns=_wanted(path))
+    wanted = _wanted(path)
     try:
-        return pa.table({name: _cast(table[name], _TYPES[name]) for name in table.column_names})
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise UserError(f"Cannot read {path}: {error}") from error
+        table = pq.read_table(path, columns=wanted)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path} is no Parquet file, or is cut off: {error}") from error
+    return pa.table({name: _cast(path, name, table[name]) for name in table.column_names})
 
 
-def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    if not pa.types.is_dictionary(kind):
-        return column.cast(kind)
+def _cast(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column as its type.
+
+    Raises:
+        UserError: If it holds what is not of that type.
+    """
+    kind = _TYPES[name]
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    return column.cast(pa.string()).dictionary_encode()
+    if pa.types.is_nested(column.type) or pa.types.is_temporal(column.type):
+        raise UserError(f"{path}: the column {name} is of type {column.type}, not of plain values.")
+    if pa.types.is_dictionary(kind):
+        return column.cast(pa.string()).dictionary_encode()
+    plain = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
+    if column.type == kind or (kind == pa.float64() and any(is_of(column.type) for is_of in plain)):
+        return column.cast(kind)
+    values = column.to_pandas().astype(str).where(lambda _: column.is_valid().to_pandas(), "")
+    if kind == pa.bool_():
+        parsed = values.map({**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)})
+    else:
+        parsed = pd.to_numeric(values, errors="coerce")
+    if (wrong := parsed.isna() & ~values.str.lower().isin(["", "nan", "na", "none"])).any():
+        first = int(np.argmax(wrong))
+        raise UserError(
+            f"{path}: {name} is {values.iloc[first]!r} in {_row(path, first)}; it must be "
+            f"{_TRUTH if kind == pa.bool_() else _NUMBER}."
+        )
+    return pa.chunked_array([pa.array(parsed, kind, from_pandas=True)])
 
 
 def _column(column: pa.ChunkedArray, name: str) -> pd.Categorical | np.ndarray | pd.Series:

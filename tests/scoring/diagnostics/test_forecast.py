@@ -45,7 +45,7 @@ def test_the_fit_of_gadre_et_al_to_their_c4_models():
     assert found["alpha"] * scale[0] ** -b == pytest.approx(113.693, abs=1e-3)
     assert found["beta"] * scale[1] ** -b * 6 ** (-b / 2) == pytest.approx(189.516, abs=2e-3)
     assert fit.free == 1
-    assert fit.status == "1 degrees of freedom: too few points"
+    assert fit.status == "1 degree of freedom: too few points"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_too_few_points_say_so():
     assert fit.status == "2 points for 3 parameters: not fitted"
     assert np.isnan(fit.estimate).all()
     fit = curves.fit(laws.ERROR_POWER, np.arange(1.0, 5)[:, None], np.array([0.5, 0.4, 0.37, 0.35]))
-    assert "1 degrees of freedom: too few points" in fit.status
+    assert "1 degree of freedom: too few points" in fit.status
     rising = curves.fit(laws.ERROR_POWER, np.arange(1.0, 9)[:, None], np.linspace(0.1, 0.9, 8))
     assert rising.status == "at the bound of A"
 

@@ -195,7 +195,7 @@ def changed(records, **values):
         (lambda k, r: r + r[:2] if k == 1 else r, "m, boolq: org__m1: 2 of its samples are there"),
         (lambda k, r: r[1:] if k == 1 else r, "m, boolq: org__m1: lacks 1 of the task's samples"),
         (lambda k, r: changed(r, prompt_hash="other") if k == 1 else r,
-         "1 samples have another prompt than the first model's; kept them"),
+         "1 samples have another prompt than the first model's ("),
         (lambda k, r: changed(r, target="5", acc=0.0, target_hash=sha("5")),
          "do not have exactly one gold choice"),
         (lambda k, r: changed(r, filtered_resps=[["nan", "False"], ["-1", "True"]]),
@@ -267,8 +267,8 @@ def test_a_gold_choice_of_olmes_that_is_none(tmp_path):
     ("text", "message"),
     [
         ('{"loss": 1}\n', "is of another tool"),
-        ("not json\n", "is of another tool"),
-        ("", "is of another tool"),
+        ("not json\n", "holds no record: line 1 is truncated or no JSON"),
+        ("", "is empty"),
         (json.dumps({"doc_id": 1, "resps": [["word"]]}) + "\n", "no multiple-choice samples"),
     ],
 )
