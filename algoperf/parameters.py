@@ -14,10 +14,11 @@ Initializer = Callable[..., Any]
 
 
 class _Typed(flax.struct.PyTreeNode, meta.AxisMetadata[Any]):
-    """A parameter's value in flax's own metadata box, with its type as the metadata."""
+    """A parameter's value in flax's own metadata box, with what is declared of it as metadata."""
 
     value: Any
     type: ParameterType = flax.struct.field(pytree_node=False)
+    output: bool = flax.struct.field(pytree_node=False)
 
     def unbox(self) -> Any:
         return self.value
@@ -32,15 +33,23 @@ class _Typed(flax.struct.PyTreeNode, meta.AxisMetadata[Any]):
         return self
 
 
-def typed(initializer: Initializer, parameter_type: ParameterType) -> Initializer:
+def typed(
+    initializer: Initializer, parameter_type: ParameterType, *, output: bool = False
+) -> Initializer:
     """An initializer whose parameter is of `parameter_type`.
+
+    Args:
+        initializer: Makes the values.
+        parameter_type: What the parameter is for.
+        output: Whether the layer is the model's last, which algorithms treat apart from hidden
+            ones. An embedding that is used for both is an embedding.
 
     Example:
         nn.Dense(10, kernel_init=typed(nn.initializers.lecun_normal(), ParameterType.WEIGHT))
     """
 
     def init(*args: Any, **kwargs: Any) -> _Typed:
-        return _Typed(initializer(*args, **kwargs), parameter_type)
+        return _Typed(initializer(*args, **kwargs), parameter_type, output)
 
     return init
 
@@ -60,6 +69,15 @@ def types_of(boxed: Params) -> Params:
     if untyped:
         raise TypeError(f"parameters without a declared type: {', '.join(untyped)}; use `typed`")
     return jax.tree_util.tree_unflatten(treedef, [leaf.type for _, leaf in leaves])
+
+
+def outputs_of(boxed: Params) -> Params:
+    """Whether each parameter is the output layer's, as bool; the structure of the parameters.
+
+    Args:
+        boxed: Parameters as the model's `init` made it, all of declared types.
+    """
+    return jax.tree.map(lambda box: box.output, boxed, is_leaf=_is_box)
 
 
 unboxed = meta.unbox

@@ -259,11 +259,20 @@ def _point(floats: dict[str, jax.Array], fixed: tuple[tuple[str, tuning.Value], 
 
 Transformation = Callable[[Any, WorkloadView], optax.GradientTransformation]
 
+Evaluate = Callable[[Any, Params], Params]
+"""(the transformation's state, parameters) -> parameters to evaluate."""
+
 
 def from_optax(
-    transformation: Transformation, *, steps: Callable[[WorkloadView], int] | None = None
+    transformation: Transformation,
+    *,
+    steps: Callable[[WorkloadView], int] | None = None,
+    evaluate: Evaluate | None = None,
 ) -> Algorithm:
     """A training algorithm from an optax transformation of the mean loss's gradient.
+
+    A transformation that takes extra arguments is given, beside the gradient, `value`, the loss,
+    and `value_fn`, from parameters to the loss of the same batch.
 
     Args:
         transformation: (hyperparameters, workload) -> `optax.GradientTransformation`. Called
@@ -271,6 +280,8 @@ def from_optax(
             function needs them as Python numbers, which costs a compilation for each point.
         steps: (workload) -> after how many steps training is complete; None to go on until the
             target or the budget ends it.
+        evaluate: (the transformation's state, parameters) -> parameters to evaluate, where they
+            are not the ones that are trained; an average of them, for instance. Compiled.
     """
 
     def init(workload: WorkloadView, params: Params, hyperparameters: Any, key: jax.Array) -> Any:
@@ -281,7 +292,9 @@ def from_optax(
 
         def start(floats: dict[str, jax.Array], params: Params) -> _OptaxState:
             hp = _point(floats, fixed)
-            return _OptaxState(transformation(hp, workload).init(params), floats, fixed)
+            # What a transformation keeps of the parameters is its own: a step gives both away.
+            kept = jax.tree.map(jnp.copy, transformation(hp, workload).init(params))
+            return _OptaxState(kept, floats, fixed)
 
         def probe(floats: dict[str, jax.Array], params: Params) -> Any:
             zero = jnp.zeros(())
@@ -308,7 +321,20 @@ def from_optax(
             raise TrainingComplete
         return _optax_step(transformation, workload, train, batch, key)
 
-    return Algorithm(init, update)
+    if evaluate is None:
+        return Algorithm(init, update)
+
+    def params_for_evaluation(
+        workload: WorkloadView, train: TrainState, progress: Progress
+    ) -> tuple[Params, ModelState]:
+        return _evaluated(evaluate, train.optimizer_state, train.params), train.model_state
+
+    return Algorithm(init, update, params_for_evaluation=params_for_evaluation)
+
+
+@partial(jax.jit, static_argnames="evaluate")
+def _evaluated(evaluate: Evaluate, state: _OptaxState, params: Params) -> Params:
+    return evaluate(state.inner, params)
 
 
 @partial(jax.jit, static_argnames=("transformation", "workload"), donate_argnames="train")

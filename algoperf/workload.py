@@ -182,6 +182,11 @@ class WorkloadView:
         return parameters.types_of(self._boxed)
 
     @cached_property
+    def output_parameters(self) -> Params:
+        """Tree of bool, the structure of the parameters: whether it is the last layer's."""
+        return parameters.outputs_of(self._boxed)
+
+    @cached_property
     def parameter_shapes(self) -> Params:
         """Tree of `jax.ShapeDtypeStruct`, the structure of the parameters."""
         return parameters.unboxed(self._boxed)

@@ -82,6 +82,16 @@ def test_every_parameter_has_a_type_and_some_are_weights(name):
 
 
 @every_workload
+def test_an_output_layer_is_declared_or_embeddings_are_it(name):
+    view = case(name).view
+    is_output = jax.tree.leaves(view.output_parameters)
+    if any(is_output):
+        assert 1 <= sum(is_output) <= 2  # a matrix, and perhaps a bias
+    else:
+        assert ParameterType.EMBEDDING in jax.tree.leaves(view.parameter_types)
+
+
+@every_workload
 def test_evaluation_is_finite_on_every_split_and_measures_the_target(name):
     train = case(name).start(0)
     for split in (Split.EVAL_TRAIN, Split.VALIDATION, Split.TEST):
@@ -206,9 +216,9 @@ def test_a_variant_differs_from_its_base_and_shares_its_data():
 
 
 def trained() -> Iterator[Any]:
-    """Every submission on every workload; only the quick suite's are fast enough."""
+    """Every submission on every workload; only the smallest is fast enough."""
     for submission, name in itertools.product(registry.submission_names(), WORKLOADS):
-        fast = name in BASES and WORKLOADS[name].suite == "quick"
+        fast = name == "digits_autoencoder"
         marks = () if fast else pytest.mark.slow
         yield pytest.param(submission, name, marks=marks, id=f"{name}-{submission}")
 

@@ -20,7 +20,7 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, train: bool) -> jax.Array:
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(batch["inputs"])
-        return dense(2)(x)
+        return dense(2, output=True)(x)
 
 
 def load() -> Mapping[Split, Arrays]:

@@ -43,7 +43,7 @@ class DeepAutoencoder(nn.Module):
         x = dense(code, self.kernel_init)(x)
         for width in reversed(outer):
             x = self.activation(dense(width, self.kernel_init)(x))
-        return dense(pixels, self.kernel_init)(x).reshape(images.shape)
+        return dense(pixels, self.kernel_init, output=True)(x).reshape(images.shape)
 
 
 digits_autoencoder = Workload(

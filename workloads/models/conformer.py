@@ -122,4 +122,5 @@ class Conformer(nn.Module):
                 self.post_block_norm,
                 self.dropout_rate,
             )(x, paddings, train)
-        return dense(self.vocabulary, _glorot)(Norm()(x, paddings, train)), paddings
+        y = Norm()(x, paddings, train)
+        return dense(self.vocabulary, _glorot, output=True)(y), paddings

@@ -85,4 +85,4 @@ class DeepSpeech(nn.Module):
             x = x + y if self.residual else y
         if self.output_norm:
             x = Norm()(x, paddings, train)
-        return dense(self.vocabulary, _glorot)(x), paddings
+        return dense(self.vocabulary, _glorot, output=True)(x), paddings

@@ -19,8 +19,8 @@ _glorot = nn.initializers.xavier_uniform()
 _glorot_normal = nn.initializers.xavier_normal()
 
 
-def _dense(width: int, kernel_init: Initializer) -> nn.Dense:
-    return dense(width, kernel_init, nn.initializers.normal(1 / math.sqrt(width)))
+def _dense(width: int, kernel_init: Initializer, *, output: bool = False) -> nn.Dense:
+    return dense(width, kernel_init, nn.initializers.normal(1 / math.sqrt(width)), output=output)
 
 
 class DLRM(nn.Module):
@@ -70,7 +70,7 @@ class DLRM(nn.Module):
         x = jnp.concatenate([bottom, features], axis=1)
         x = self._layers(x, self.top, _glorot_normal)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        return _dense(1, _glorot_normal)(x)[:, 0]
+        return _dense(1, _glorot_normal, output=True)(x)[:, 0]
 
     def _layers(self, x: jax.Array, widths: tuple[int, ...], kernel_init: Initializer) -> jax.Array:
         for place, width in enumerate(widths):

@@ -56,7 +56,7 @@ class GNN(nn.Module):
         )
         for _ in range(self.steps):
             graph = self._round(graph, batch, train)
-        return dense(self.outputs)(graph.whole[:graphs])
+        return dense(self.outputs, output=True)(graph.whole[:graphs])
 
     def _round(self, graph: _Graphs, batch: Batch, train: bool) -> _Graphs:
         senders, receivers = batch["senders"], batch["receivers"]

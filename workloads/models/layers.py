@@ -27,13 +27,17 @@ def dense(
     *,
     bias: bool = True,
     kind: ParameterType = ParameterType.WEIGHT,
+    output: bool = False,
 ) -> nn.Dense:
-    """Affine map of the last dimension to `features`; `kind` is the type of its matrix."""
+    """Affine map of the last dimension to `features`.
+
+    `kind` is the type of its matrix, and `output` says that it is the model's last layer.
+    """
     return nn.Dense(
         features,
         use_bias=bias,
-        kernel_init=typed(kernel_init, kind),
-        bias_init=typed(bias_init, ParameterType.BIAS),
+        kernel_init=typed(kernel_init, kind, output=output),
+        bias_init=typed(bias_init, ParameterType.BIAS, output=output),
     )
 
 
@@ -45,16 +49,20 @@ def conv(
     padding: str = "SAME",
     bias: bool = False,
     kernel_init: Initializer = _lecun,
+    output: bool = False,
 ) -> nn.Conv:
-    """Square two-dimensional convolution over (batch, height, width, channels)."""
+    """Square two-dimensional convolution over (batch, height, width, channels).
+
+    `output` says that it is the model's last layer.
+    """
     return nn.Conv(
         features,
         (kernel, kernel),
         strides=(stride, stride),
         padding=padding,
         use_bias=bias,
-        kernel_init=typed(kernel_init, ParameterType.CONV_WEIGHT),
-        bias_init=typed(_zeros, ParameterType.BIAS),
+        kernel_init=typed(kernel_init, ParameterType.CONV_WEIGHT, output=output),
+        bias_init=typed(_zeros, ParameterType.BIAS, output=output),
     )
 
 

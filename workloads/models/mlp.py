@@ -28,4 +28,4 @@ class MLP(nn.Module):
         for width in self.widths:
             x = self.activation(dense(width)(x))
             x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        return dense(self.classes)(x)
+        return dense(self.classes, output=True)(x)

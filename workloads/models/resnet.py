@@ -90,4 +90,4 @@ class ResNet(nn.Module):
                     activation=self.activation,
                     last_scale=self.last_scale,
                 )(x, train)
-        return dense(self.classes, self.head_init)(x.mean(axis=(1, 2)))
+        return dense(self.classes, self.head_init, output=True)(x.mean(axis=(1, 2)))

@@ -95,4 +95,4 @@ class UNet(nn.Module):
             lost = [(0, whole - half) for whole, half in zip(skip.shape, x.shape, strict=True)]
             x = jnp.pad(x, [(0, 0), *lost[1:3], (0, 0)], mode="reflect")
             x = block(level)(jnp.concatenate([x, skip], axis=-1), train)
-        return conv(1, 1, bias=True)(x)[..., 0]
+        return conv(1, 1, bias=True, output=True)(x)[..., 0]

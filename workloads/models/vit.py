@@ -150,4 +150,4 @@ class ViT(nn.Module):
         if self.representation:
             x = nn.tanh(dense(self.width)(x))
         head_init = nn.initializers.zeros if self.zero_head else nn.initializers.lecun_normal()
-        return dense(self.classes, head_init)(x)
+        return dense(self.classes, head_init, output=True)(x)

@@ -1,0 +1,113 @@
+"""What an update costs: each submission's, relative to plain gradient descent's.
+
+One workload, one process: every submission makes `--steps` updates with batches that lie on the
+device already, then the next one does, and so on for `--rounds` rounds, each in another order. A
+ratio is that of a submission's time to gradient descent's in the same round, so that a load on the
+machine that lasts longer than a round touches both. Selecting data is in it, and preparing
+parameters for evaluation once a round; evaluation and compilation are not. Every round holds what
+a submission does only now and then, as long as `--steps` is a multiple of 50.
+
+    python benchmarks/update_cost.py [--workload NAME] [--rounds 9] [--steps 50] [SUBMISSION ...]
+"""
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import optax
+
+from algoperf import registry, tuning
+from algoperf.spec import Batch, Progress
+from algoperf.submission import Algorithm, from_optax, load
+from algoperf.trial import initial_state
+from algoperf.workload import Workload, WorkloadView
+
+DESCENT = from_optax(lambda hp, workload: optax.sgd(1e-3))
+
+
+class Circle:
+    """A stream that goes round batches which lie on the device."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self._batches = itertools.cycle(batches)
+        self._drawn = 0
+
+    def position(self) -> int:
+        return self._drawn
+
+    def __next__(self) -> Batch:
+        self._drawn += 1
+        return next(self._batches)
+
+
+def loop(
+    algorithm: Algorithm, workload: Workload, point: tuning.Point | None, steps: int
+) -> Callable[[], float]:
+    """A function that makes `steps` further updates and returns their wall time [s]."""
+    view = WorkloadView(workload, float("inf"))
+    keys = {"model_key": jax.random.key(0), "init_key": jax.random.key(1)}
+    train = initial_state(algorithm, view, workload, point, **keys)
+    stream = workload.dataset.training(algorithm.batch_size(view), seed=0)
+    batches = Circle([next(stream) for _ in range(8)])
+    step_keys = list(jax.random.split(jax.random.key(2), 2 * steps))
+    done = 0
+
+    def more() -> float:
+        nonlocal train, done
+        start = time.perf_counter()
+        now = Progress(0, 0.0, float("inf"), ())
+        for number in range(steps):
+            now = Progress(done % workload.step_hint, 0.0, float("inf"), ())
+            select_key, key = step_keys[2 * number : 2 * number + 2]
+            batch = algorithm.select_batch(view, batches, train, select_key, now)
+            train = algorithm.update(view, train, batch, key, now)
+            done += 1
+        jax.block_until_ready(algorithm.params_for_evaluation(view, train, now))
+        return time.perf_counter() - start
+
+    return more
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workload", default="glyphs_vit")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("submissions", nargs="*", default=registry.submission_names())
+    arguments = parser.parse_args()
+    workload = registry.workload(arguments.workload)
+    loops = {"": loop(DESCENT, workload, None, arguments.steps)}
+    for name in arguments.submissions:
+        submission = load(name)
+        space = submission.search_space
+        point = None if space is None else tuning.draw(space, 1, seed=0)[0]
+        loops[name] = loop(submission.algorithm, workload, point, arguments.steps)
+    for more in loops.values():
+        more()  # compilation, caches
+    order = list(loops)
+    ratios: dict[str, list[float]] = {name: [] for name in loops}
+    descent = []
+    rng = np.random.default_rng(0)
+    for _ in range(arguments.rounds):
+        rng.shuffle(order)
+        times = {name: loops[name]() for name in order}
+        descent.append(times[""] / arguments.steps * 1e3)
+        for name, seconds in times.items():
+            ratios[name].append(seconds / times[""])
+    print(f"{workload.name}: gradient descent {statistics.median(descent):.2f} ms a step")
+    print("| submission | update / gradient descent's | quartiles | range |")
+    print("|---|---|---|---|")
+    for name in sorted(arguments.submissions, key=lambda name: statistics.median(ratios[name])):
+        low, middle, high = statistics.quantiles(ratios[name], n=4)
+        print(
+            f"| {name} | {middle:.2f} | {low:.2f} to {high:.2f} "
+            f"| {min(ratios[name]):.2f} to {max(ratios[name]):.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
