@@ -12,9 +12,13 @@ from pathlib import Path
 PUBLIC = frozenset(
     {
         "algoperf",
+        "algoperf.averaging",
         "algoperf.errors",
+        "algoperf.features",
         "algoperf.jax_sharding_utils",
+        "algoperf.preconditioning",
         "algoperf.schedules",
+        "algoperf.selection",
         "algoperf.spec",
         "algoperf.submission",
     }
