@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from algoperf import sharding
 from algoperf.spec import Batch
 from algoperf.workload import Workload, model_shapes
 
@@ -139,9 +140,14 @@ class Form:
         return batch
 
 
+def _shared(batch: Any) -> Any:
+    """Spread over the devices, as the rest of a batch is and as submissions tell `jit`."""
+    return jax.lax.with_sharding_constraint(batch, sharding.batch_sharded())
+
+
 @partial(jax.jit, static_argnames="all_count")
 def _token_weights(targets: jax.Array, *, all_count: bool) -> jax.Array:
-    return jnp.ones(targets.shape) if all_count else (targets > 0).astype(jnp.float32)
+    return _shared(jnp.ones(targets.shape) if all_count else (targets > 0).astype(jnp.float32))
 
 
 @partial(jax.jit, static_argnames="graphs")
@@ -153,7 +159,7 @@ def _counts(
         jax.ops.segment_sum(jnp.ones_like(owner), owner, graphs)
         for owner in (node_graph, edge_graph)
     )
-    return nodes, edges
+    return _shared((nodes, edges))
 
 
 def form_of(workload: Workload) -> Form:
@@ -196,4 +202,6 @@ def split(batch: Any, devices: int) -> Any:
 
 @partial(jax.jit, static_argnames="devices")
 def _split(batch: Any, devices: int) -> Any:
-    return jax.tree.map(lambda x: x.reshape(devices, x.shape[0] // devices, *x.shape[1:]), batch)
+    return _shared(
+        jax.tree.map(lambda x: x.reshape(devices, x.shape[0] // devices, *x.shape[1:]), batch)
+    )

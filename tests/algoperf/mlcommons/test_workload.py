@@ -140,6 +140,9 @@ def test_their_batch_has_the_same_loss_and_comes_back_as_it_was(name):
 
     ours, their_mean = means(params, state, batch, given)
     assert float(their_mean) == pytest.approx(float(ours), rel=1e-5)
+    on_devices = workload.form.to_theirs(next(record.dataset.training(4, seed=0)))
+    shardings = {leaf.sharding.spec for leaf in jax.tree.leaves(on_devices)}
+    assert shardings == {P("batch")}  # as a submission's `in_shardings` say
     if name == "molecules":
         assert isinstance(given["inputs"], GraphsTuple)
         assert given["inputs"].n_node.tolist() == [16] * 4
