@@ -1,9 +1,10 @@
 # The front door. Every target is one line over the command line tool; `make help` lists them.
 
 SUITE       ?= quick
-SUBMISSIONS ?= adamw nadamw nesterov heavy_ball
+# One study of one submission is what the pocket suite takes a coffee break for.
+SUBMISSIONS ?= $(if $(filter pocket,$(SUITE)),adamw,adamw nadamw nesterov heavy_ball)
+STUDIES     ?= $(if $(filter pocket,$(SUITE)),1)
 RESULTS     ?= results/$(SUITE)
-STUDIES     ?=
 DIAGNOSIS   ?= results/diagnose
 VENV        ?= .venv
 PYTHON      ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\

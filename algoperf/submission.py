@@ -12,6 +12,7 @@ is a self-tuning submission.
 """
 
 import contextlib
+import hashlib
 import importlib.util
 import inspect
 import re
@@ -175,7 +176,9 @@ def import_file(path: Path, package: Path | None = None) -> ModuleType:
     Raises:
         UserError: If it does not import; says where, or what is not installed.
     """
-    module_name = f"_submission_{registry.submission_name(path)}_{abs(hash(path))}"
+    # The same in every process: a state that holds its classes is found again by their names.
+    place = hashlib.sha256(bytes(path.resolve())).hexdigest()[:16]
+    module_name = f"_submission_{registry.submission_name(path)}_{place}"
     search = None if package is None else [str(package)]
     spec = importlib.util.spec_from_file_location(
         module_name, path, submodule_search_locations=search

@@ -63,8 +63,9 @@ def test_the_lists_for_programs():
         "target", "higher_is_better", "test_target", "budget_s", "step_hint", "data_ready",
     }  # fmt: skip
     assert all(set(row) == wanted for row in workloads)
-    # The pocket suite's are set by `algoperf targets pocket`.
-    assert all(row["target"] > 0 for row in workloads if row["suite"] != "pocket")
+    # Of the pocket suite's variants no target is set yet.
+    set_ = [row for row in workloads if row["suite"] != "pocket" or row["base"] is None]
+    assert all(row["target"] > 0 for row in set_)
     quick = [row for row in workloads if row["suite"] == "quick"]
     assert {row["name"] for row in quick if row["base"] is None} == {
         "digits_autoencoder", "digits_resnet", "digits_vit",

@@ -49,7 +49,7 @@ def test_rules_that_do_not_say_how(tmp_path):
         targets.protocol_of({"name": "mine"}, "mine")
 
 
-@pytest.mark.parametrize("name", ["quick"])
+@pytest.mark.parametrize("name", ["quick", "pocket"])
 def test_every_committed_number_follows_from_its_committed_runs(name):
     rules, how, provenance = rulesets.load(name), targets.protocol(name), targets.provenance(name)
     set_ = {
