@@ -80,7 +80,8 @@ class Algorithm:
             `TrainingComplete`. On the clock.
         batch_size: (workload) -> examples in a batch, over all devices.
         select_batch: (workload, batches, train, key, progress) -> a batch; `next(batches)` is
-            the next one in random order. On the clock.
+            the next one in random order. On the clock. `update` gets what it returns, which may
+            be more than a batch if the submission's `update` takes that as well as a batch.
         params_for_evaluation: (workload, train, progress) -> parameters and model state to
             evaluate, training goes on from `train`; or a `TrainState` to evaluate and to go on
             from. On the clock.
@@ -252,6 +253,11 @@ class _OptaxState(flax.struct.PyTreeNode):
     inner: optax.OptState
     floats: dict[str, jax.Array]
     fixed: tuple[tuple[str, tuning.Value], ...] = flax.struct.field(pytree_node=False)
+
+    @property
+    def hyperparameters(self) -> Any:
+        """The point, for functions that a submission defines beside `from_optax`."""
+        return _point(self.floats, self.fixed)
 
 
 def _point(floats: dict[str, jax.Array], fixed: tuple[tuple[str, tuning.Value], ...]) -> Any:

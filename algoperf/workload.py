@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from algoperf import dropout, parameters, rulesets, sharding
 from algoperf.data import Dataset
+from algoperf.features import last_layer_features
 from algoperf.metric import Loss, Metric, SumCount
 from algoperf.spec import Batch, LossType, ModelState, Params, Split, Target
 
@@ -169,7 +170,10 @@ class WorkloadView:
         self._workload = workload
         self._model = workload.model
         self._loss = workload.loss
-        self._boxed = jax.eval_shape(partial(_init, workload), jax.random.key(0))["params"]
+        boxed = jax.eval_shape(partial(_init, workload), jax.random.key(0))
+        self._boxed = boxed.pop("params")
+        self._model_state = boxed
+        self._one, self._two = (dict(workload.dataset.signature(count)) for count in (1, 2))
         self.loss_type = workload.loss_type
         self.step_hint = workload.step_hint
         self.batch_size = workload.batch_size
@@ -190,6 +194,22 @@ class WorkloadView:
     def parameter_shapes(self) -> Params:
         """Tree of `jax.ShapeDtypeStruct`, the structure of the parameters."""
         return parameters.unboxed(self._boxed)
+
+    @cached_property
+    def row_shapes(self) -> Mapping[str, jax.ShapeDtypeStruct] | None:
+        """Of each array of a batch, what one example has; None where examples are not rows.
+
+        A graph has its nodes and edges anywhere in a batch's arrays: it cannot be taken out.
+        """
+        if any(array.shape[:1] != (2,) for array in self._two.values()):
+            return None
+        return {n: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for n, a in self._one.items()}
+
+    @cached_property
+    def output_shapes(self) -> Any:
+        """What `apply` returns for a batch of one example, as `jax.ShapeDtypeStruct`."""
+        apply = partial(self.apply, train=False)
+        return jax.eval_shape(apply, self.parameter_shapes, self._model_state, self._one)[0]
 
     def apply(
         self,
@@ -258,6 +278,22 @@ class WorkloadView:
             params, model_state, batch, key, train=True, dropout_rate=dropout_rate
         )
         return losses.mean, model_state
+
+    def example_losses(self, params: Params, model_state: ModelState, batch: Batch) -> jax.Array:
+        """Mean loss of each example, (batch,), without dropout: one pass forward, to select by.
+
+        0 where an example has no weight.
+        """
+        (total, weight), _ = self.per_example_loss(params, model_state, batch, train=False)
+        return jnp.where(weight > 0, total / jnp.where(weight > 0, weight, 1), 0)
+
+    def features(self, params: Params, model_state: ModelState, batch: Batch) -> jax.Array:
+        """What the last layer sees of each example, (batch, width), without dropout.
+
+        A mean over places where outputs have places. What is jitted together with
+        `example_losses` shares its pass.
+        """
+        return last_layer_features(self._model, {"params": params, **model_state}, batch)
 
 
 def record_of(view: WorkloadView) -> Workload:
