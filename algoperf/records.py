@@ -127,6 +127,7 @@ def _is_whole(manifest: dict[str, Any]) -> bool:
     Ruleset(manifest["ruleset"])
     Status(manifest["ending"]["status"])
     machine_id, calibration = manifest.get("machine_id"), manifest.get("calibration")
+    best = manifest.get("calibration_best")
     return (
         manifest["format"] == FORMAT
         and all(
@@ -141,6 +142,7 @@ def _is_whole(manifest: dict[str, Any]) -> bool:
         and all(isinstance(manifest.get(key, {}), dict) for key in ("machine", "versions"))
         and (machine_id is None or isinstance(machine_id, str))
         and (calibration is None or _is_calibration(calibration))
+        and (best is None or _is_calibration({"best": best}))
     )
 
 

@@ -4,7 +4,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from algoperf import (
-    checkpoint,
     contract,
     flops,
     machine,
@@ -26,11 +25,12 @@ from algoperf import (
 from algoperf.checkpoint import Checkpoint
 from algoperf.clock import RUN_AHEAD_S, Account, Clock, Meter
 from algoperf.data import BatchStream
-from algoperf.disk import now, plain
+from algoperf.disk import now
 from algoperf.errors import TrainingComplete
 from algoperf.guard import Guard
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending, TrialSpec
+from algoperf.resuming import Saver, reporting
 from algoperf.spec import Evaluation, ModelState, Params, Progress, Split, Status, TrainState
 from algoperf.submission import Algorithm, load
 from algoperf.workload import Evaluator, Standing, Workload, WorkloadView, init_model
@@ -133,7 +133,10 @@ def run(
     Returns:
         How it ended, and facts for the manifest. Whatever the submission raises goes through.
     """
-    carried = {"started": now(), "calibration": {"before": machine.calibrate()}}
+    machine_id = machine_facts()["machine_id"]
+    calibrate = partial(machine.calibrate, machine.calibration_s(spec.fixed.budget_s))
+    carried = {"started": now(), "calibration": {"before": calibrate()}}
+    used = machine.usage()
     workload = replace(registry.workload(spec.workload), **vars(spec.fixed))
     clock = Clock(
         meter,
@@ -141,7 +144,7 @@ def run(
         run_ahead_s=RUN_AHEAD_S if sharding.steps_may_overlap() else 0.0,
         now=clock_now,
     )
-    saver = _Saver(spec, workload, record, carried)
+    saver = Saver(spec, workload, record, carried, machine_id)
     with Guard(sources.root(spec.path)) as guard:
         state = prepare(
             spec,
@@ -151,7 +154,7 @@ def run(
             append=record.append,
             append_table=record.append_table,
             keep=lambda params, model_state: record.keep(parameters.flat(params, model_state)),
-            report=_reporting(record, report),
+            report=reporting(record, report),
             find=saver.find,
             save=saver.save,
         )
@@ -162,6 +165,8 @@ def run(
         ending = train_loop(state)
         clock.enter(Account.LOGGING)
         guard.check(whole=True)
+    load_meanwhile = machine.load_between(used, machine.usage())
+    calibration = {**saver.carried["calibration"], "after": calibrate()}
     return ending, {
         "started": saver.carried["started"],
         "ended": now(),
@@ -181,70 +186,11 @@ def run(
             "total_s": clock.total_s,
         },
         "flops_per_step": state.flops_per_step,
-        "calibration": {**saver.carried["calibration"], "after": machine.calibrate()},
+        "calibration": calibration,
+        "calibration_best": machine.best_calibration(machine_id, *calibration.values()),
+        "load": load_meanwhile,
         "checkpoints": {"obstacle": saver.obstacle},
     }
-
-
-class _Saver:
-    """Keeps checkpoints in the trial's folder, and finds the one to go on from.
-
-    Attributes:
-        carried: What the manifest needs of the time before.
-        obstacle: Why the trial's state cannot be kept; None if it can.
-    """
-
-    def __init__(
-        self, spec: TrialSpec, workload: Workload, record: TrialRecord, carried: dict[str, Any]
-    ) -> None:
-        self.carried = carried
-        self.obstacle: str | None = None
-        self._record = record
-        self._made_by = plain(
-            {
-                "submission": spec.sha256,
-                "rules": spec.rules,
-                "fixed": asdict(spec.fixed),
-                "seed": spec.seed,
-                "point": spec.point,
-                "data": workload.dataset.sha256,
-                "machine": machine_facts()["machine_id"],
-                **machine.versions(),
-            }
-        )
-        self._start: Any = None
-
-    def find(self, start: TrainState) -> Checkpoint | None:
-        """Where an earlier attempt got to; None for the beginning."""
-        self._start = jax.tree.structure(start)
-        found = self._record.resume(
-            lambda arrays, facts: checkpoint.restored(arrays, facts, self._made_by, self._start)
-        )
-        if found is not None:
-            again = {f"resumed_{len(self._record.attempts)}": self.carried["calibration"]["before"]}
-            calibration = {**found.carried["calibration"], **again}
-            self.carried = {**found.carried, "calibration": calibration}
-        return found
-
-    def save(self, point: Checkpoint) -> None:
-        """Keeps where the trial stands, unless its state cannot be kept."""
-        if self.obstacle is not None:
-            return
-        try:
-            point = replace(point, carried=self.carried)
-            arrays, facts = checkpoint.packed(point, self._made_by, self._start)
-        except checkpoint.Unsavable as error:
-            self.obstacle = str(error)
-        else:
-            self._record.save(arrays, facts)
-
-
-def _reporting(record: TrialRecord, report: Report) -> Report:
-    def both(beat: Beat) -> None:
-        record.beat(beat.step, beat.time_s)
-        report(beat)
-
-    return both
 
 
 def machine_facts() -> dict[str, Any]:

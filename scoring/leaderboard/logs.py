@@ -274,11 +274,12 @@ def _test_time(
 
 
 def _best_calibrations(manifests: Iterable[Manifest | None]) -> dict[str, dict[str, float]]:
-    """By machine, the least time of each calibration that any of its trials saw."""
+    """By machine, the least time of each piece of work that any of its trials saw or knew of."""
     best: dict[str, dict[str, float]] = {}
     for manifest in filter(None, manifests):
         own = best.setdefault(manifest.get("machine_id") or "", {})
-        for measured in (manifest.get("calibration") or {}).values():
+        known = manifest.get("calibration_best") or {}
+        for measured in (known, *(manifest.get("calibration") or {}).values()):
             for name, seconds in measured.items():
                 own[name] = min(seconds, own.get(name, math.inf))
     return best

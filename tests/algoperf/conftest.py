@@ -3,7 +3,7 @@
 import optax
 import pytest
 
-from algoperf import registry, trial
+from algoperf import machine, registry, trial
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec, read_measurements
 from algoperf.rulesets import Ruleset, WorkloadRules
@@ -28,6 +28,9 @@ class Time:
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Runs an algorithm on a workload: (ending, measurements, facts)."""
+
+    monkeypatch.setattr(machine, "CALIBRATION_S", 0.0)  # the clock is not real either
+    monkeypatch.setattr(machine, "cache_folder", lambda: tmp_path / "cache")
 
     def run_(algorithm: Algorithm, workload=tiny.workload, now=None, seed=0, trial_number=1):
         fixed = WorkloadRules(

@@ -1,0 +1,85 @@
+"""Between a trial and its folder: what is kept of where it stands, and what it goes on from."""
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from algoperf import checkpoint, machine
+from algoperf.checkpoint import Checkpoint
+from algoperf.disk import plain
+from algoperf.recording import TrialRecord
+from algoperf.records import TrialSpec
+from algoperf.spec import TrainState
+from algoperf.workload import Workload
+
+if TYPE_CHECKING:
+    from algoperf.trial import Beat, Report
+
+
+class Saver:
+    """Keeps checkpoints in the trial's folder, and finds the one to go on from.
+
+    Attributes:
+        carried: What the manifest needs of the time before.
+        obstacle: Why the trial's state cannot be kept; None if it can.
+    """
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        workload: Workload,
+        record: TrialRecord,
+        carried: dict[str, Any],
+        machine_id: str,
+    ) -> None:
+        self.carried = carried
+        self.obstacle: str | None = None
+        self._record = record
+        self._made_by = plain(
+            {
+                "submission": spec.sha256,
+                "rules": spec.rules,
+                "fixed": asdict(spec.fixed),
+                "seed": spec.seed,
+                "point": spec.point,
+                "data": workload.dataset.sha256,
+                "machine": machine_id,
+                **machine.versions(),
+            }
+        )
+        self._start: Any = None
+
+    def find(self, start: TrainState) -> Checkpoint | None:
+        """Where an earlier attempt got to; None for the beginning."""
+        self._start = jax.tree.structure(start)
+        found = self._record.resume(
+            lambda arrays, facts: checkpoint.restored(arrays, facts, self._made_by, self._start)
+        )
+        if found is not None:
+            again = {f"resumed_{len(self._record.attempts)}": self.carried["calibration"]["before"]}
+            calibration = {**found.carried["calibration"], **again}
+            self.carried = {**found.carried, "calibration": calibration}
+        return found
+
+    def save(self, point: Checkpoint) -> None:
+        """Keeps where the trial stands, unless its state cannot be kept."""
+        if self.obstacle is not None:
+            return
+        try:
+            point = replace(point, carried=self.carried)
+            arrays, facts = checkpoint.packed(point, self._made_by, self._start)
+        except checkpoint.Unsavable as error:
+            self.obstacle = str(error)
+        else:
+            self._record.save(arrays, facts)
+
+
+def reporting(record: TrialRecord, report: "Report") -> "Report":
+    """Tells whoever watches the trial, and leaves a sign of life in its folder."""
+
+    def both(beat: "Beat") -> None:
+        record.beat(beat.step, beat.time_s)
+        report(beat)
+
+    return both
