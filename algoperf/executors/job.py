@@ -42,7 +42,7 @@ class Work:
         signal.signal(signal.SIGTERM, _wait_for_the_end)
         put_back = cast("Handler", signal.getsignal(signal.SIGUSR2))  # submitit's
         signal.signal(signal.SIGUSR2, partial(_leave, put_back))
-        study.run([self.spec], self.results, _Log())
+        study.run([self.spec], self.results, _Log(), take_turns=False)
 
     def checkpoint(self) -> "DelayedSubmission":
         """What to do when the job is put back into the queue: the same, from what is recorded."""

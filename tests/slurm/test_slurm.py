@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
-import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from algoperf import records
 from tests.slurm import cluster as slurm
 
 TOOL = Path(sys.executable).parent / "algoperf"
@@ -33,31 +34,58 @@ def cluster(tmp_path_factory):
     assert one.leftovers() == []
 
 
+PATIENT = """
+import os, pathlib, time
+from algoperf import TrainingComplete
+
+here, node = pathlib.Path({here!r}), os.environ.get("SLURMD_NODENAME")
+resumed = []
+
+def say(file, text):
+    with (here / file).open("a") as opened:
+        opened.write(text + "\\n")
+
+def init(workload, params, hyperparameters, key):
+    return ()
+
+def update(workload, train, batch, key, progress):
+    if progress.step and not resumed:  # at step 0 operations are counted
+        resumed.append(progress.step)
+        say("began", f"{{node}}:{{progress.step}}")
+    if progress.step == 3:
+        time.sleep(6)  # so that the first evaluation, at step 50, is followed by a checkpoint
+    if progress.step == 60:
+        say("waits", node)
+        while not (here / "go").exists():
+            time.sleep(0.1)
+    if progress.step == 80:
+        raise TrainingComplete
+    return train
+"""
+
+
 @pytest.fixture
 def campaign(tmp_path, easy_rules, cluster, monkeypatch):
-    """A command that runs a submission whose trials wait at step 3 until `go` is there."""
+    """A command that runs a submission whose two trials wait at step 60 until `go` is there."""
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
-    (tmp_path / "patient.py").write_text(
-        textwrap.dedent(
-            f"""
-            import os, pathlib, time
-            here = pathlib.Path({str(tmp_path)!r})
-            def init(workload, params, hyperparameters, key): return ()
-            def update(workload, train, batch, key, progress):
-                if progress.step == 3:
-                    with (here / "seen").open("a") as seen:
-                        seen.write(os.environ["SLURMD_NODENAME"] + "\\n")
-                    while not (here / "go").exists():
-                        time.sleep(0.1)
-                return train
-            """
-        )
-    )
+    (tmp_path / "patient.py").write_text(PATIENT.format(here=str(tmp_path)))
+    rules = json.loads(easy_rules.read_text())
+    rules["workloads"]["digits_autoencoder"] |= {"validation_target": 1e-9, "budget_s": 2000.0}
+    easy_rules.write_text(json.dumps(rules))
     return [
         TOOL, "run", str(tmp_path / "patient.py"), "--rules", str(easy_rules),
         "--workload", "digits_autoencoder", "--results", str(tmp_path / "results"),
-        "--executor", "slurm", "--slurm-time", "10", "--slurm-parallel", "1",
+        "--executor", "slurm", "--slurm-time", "10",
     ]  # fmt: skip
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def until(met: Callable[[], object], what: str) -> None:
@@ -68,49 +96,52 @@ def until(met: Callable[[], object], what: str) -> None:
 
 
 def test_a_study_survives_a_dead_node_and_a_job_put_back(campaign, cluster, tmp_path):
-    def seen() -> list[str]:
-        """The nodes of the trials that got to step 3, in order."""
-        file = tmp_path / "seen"
-        return file.read_text().split() if file.exists() else []
+    def said(file: str) -> list[str]:
+        path = tmp_path / file
+        return path.read_text().split() if path.exists() else []
 
-    def jobs(state: str) -> set[str]:
-        asked = ("squeue", "--noheader", "--array", f"--states={state}", "--format=%i")
-        return set(cluster.ask(*asked).split())
+    def jobs(state: str) -> dict[str, str]:
+        """Id to node."""
+        asked = ("squeue", "--noheader", "--array", f"--states={state}", "--format=%i %N")
+        lines = [line.split() for line in cluster.ask(*asked).splitlines()]
+        return {line[0]: line[-1] for line in lines}
 
-    with subprocess.Popen(campaign, stdout=subprocess.PIPE, text=True) as watching:
-        until(lambda: len(seen()) == 1, "first trial")
+    with running(campaign) as watching:
+        until(lambda: len(said("waits")) == 2 or watching.poll(), "trials at step 60")
+        assert sorted(said("began")) == ["n1:1", "n2:1"]
         again = subprocess.run(
             [*campaign, "--detach"], capture_output=True, text=True, check=True, timeout=60
         )
         assert "2 of the trials are in the queue already" in again.stdout
         assert "0 trials were submitted" in again.stdout
 
-        # Its node loses power. The next one's job is put back, as a cluster does when its time is
-        # up, or when somebody else needs its node.
-        dead = seen()[0]
-        cluster.kill(dead)
-        cluster.wait_for(dead, "down")
-        until(lambda: len(seen()) == 2, "second trial")
-        assert seen()[1] != dead
-        (running,) = jobs("RUNNING")
-        cluster.ask("scancel", "--signal=USR2", running)
+        # One node loses power. The job on the other is put back, as a cluster does when its time
+        # is up, or when somebody else needs its node.
+        (other,) = [job for job, node in jobs("RUNNING").items() if node == "n2"]
+        cluster.kill("n1")
+        cluster.ask("scancel", "--signal=USR2", other)
         until(lambda: len(jobs("PENDING")) == 2, "both jobs put back")
+        assert cluster.state("n1").startswith("down")
         assert not list(tmp_path.glob("results/patient/study_*/*/trial_*"))
 
         (tmp_path / "go").touch()
-        cluster.boot(dead)
+        cluster.boot("n1")
         for job in jobs("PENDING"):
             cluster.release(job)
         out, _ = watching.communicate(timeout=PATIENCE_S)
     assert watching.returncode == 0, out
     assert "2/2 patient on digits_autoencoder, study" in out
     assert "is in the queue again" in out
-    assert len(seen()) == 4
+    # They went on from the evaluation at step 50.
+    assert [line.partition(":")[2] for line in said("began")] == ["1", "1", "50", "50"]
     for study in (1, 2):
         trial = tmp_path / f"results/patient/study_{study}/digits_autoencoder_jax/trial_1"
         ending = json.loads((trial / "manifest.json").read_text())["ending"]
-        assert (ending["status"], ending["steps"]) == ("target_reached", 50)
-    assert jobs("PENDING") == jobs("RUNNING") == set()
+        assert (ending["status"], ending["steps"]) == ("finished_early", 80)
+        rows = records.read_measurements(trial)
+        assert rows["global_step"].tolist() == [50, 80]
+        assert rows["preemption_count"].tolist() == [0, 1]
+    assert jobs("PENDING") == jobs("RUNNING") == {}
 
 
 @pytest.mark.parametrize(
