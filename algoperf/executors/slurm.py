@@ -48,6 +48,19 @@ NAME = "algoperf-"
 WARNING_S = 90
 """How long before its time is up a job is told to put itself back into the queue."""
 
+OWN = {
+    "partition": "--slurm-partition",
+    "time": "--slurm-time",
+    "gpus-per-node": "--slurm-gpus",
+    "cpus-per-task": "--slurm-cpus",
+    "exclusive": "--slurm-exclusive",
+}
+"""Options of sbatch that have a name of their own here."""
+
+FIXED = ("nodes", "ntasks", "ntasks-per-node", "array", "requeue", "no-requeue", "signal", "output",
+         "error", "open-mode", "job-name", "wrap")  # fmt: skip
+"""Options of sbatch on which the way trials are run rests."""
+
 PROGRAMS = ("sbatch", "squeue", "sinfo", "srun", "scontrol")
 
 
@@ -95,6 +108,10 @@ class Options:
                     f"--slurm-extra {pair!r} is not NAME=VALUE with an option of sbatch, such as "
                     "account=physics, or its NAME alone."
                 )
+            elif key in OWN:
+                faults.append(f"--slurm-extra {pair}: give {OWN[key]} instead.")
+            elif key in FIXED:
+                faults.append(f"--slurm-extra {pair}: {key} is fixed; a trial is a job on a node.")
         if (time := given.get("time")) is not None and not minutes(time):
             faults.append(
                 f"--slurm-time {time!r} is no time: give minutes, H:MM:SS or D-HH:MM:SS, above 0."

@@ -41,10 +41,17 @@ def test_times_in_slurms_notation(text, expected):
 
 
 def test_options_name_every_fault_at_once():
-    given = {"gpus": 0, "cpus": 4, "time": "soon", "extra": ["account=physics", "Two words"]}
+    extra = ["account=physics", "Two words", "time=5", "nodes=2"]
+    given = {"gpus": 0, "cpus": 4, "time": "soon", "extra": extra}
     with pytest.raises(UserError) as caught:
         Options.of(given)
-    for part in ("--slurm-gpus is 0", "--slurm-time 'soon'", "--slurm-extra 'Two words'"):
+    for part in (
+        "--slurm-gpus is 0",
+        "--slurm-time 'soon'",
+        "--slurm-extra 'Two words'",
+        "time=5: give --slurm-time instead",
+        "nodes=2: nodes is fixed; a trial is a job on a node",
+    ):
         assert part in str(caught.value)
     assert "cpus" not in str(caught.value)
     good = Options.of({"gpus": 2, "extra": ["account=physics", "overcommit"]})
