@@ -45,6 +45,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="show trials, points, budgets and the most that they cost, and stop",
     )  # fmt: skip
     _add_data(verb)
+    _add_cluster(verb)
 
     _add_reading(verbs)
 
@@ -59,7 +60,21 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_data_verb(verbs)
 
     verb = verbs.add_parser("doctor", help="what this machine is, and what is missing")
-    return parser.parse_args(argv[1:])
+    asked = parser.parse_args(argv[1:])
+    if asked.verb == "run":
+        _gather(asked, _CLUSTER)
+    return asked
+
+
+_CLUSTER = "slurm"
+
+
+def _gather(asked: argparse.Namespace, group: str) -> None:
+    """Puts all options `--group-...` into one mapping."""
+    given = {
+        name: vars(asked).pop(name) for name in list(vars(asked)) if name.startswith(f"{group}_")
+    }
+    setattr(asked, group, {name.removeprefix(f"{group}_"): value for name, value in given.items()})
 
 
 def _add_reading(verbs: Any) -> None:
@@ -120,6 +135,31 @@ def _add_data(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--data", type=Path, metavar="DIR", help=f"folder of the real data sets; ${DATA_VARIABLE}"
     )
+
+
+def _add_cluster(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--executor", choices=("local", _CLUSTER), default="local",
+        help="where: this machine, or a job a trial on a cluster (default: %(default)s)",
+    )  # fmt: skip
+    group = verb.add_argument_group("on a cluster (--executor slurm)")
+    group.add_argument("--detach", action="store_true", help="submit and leave")
+    group.add_argument("--slurm-partition", metavar="NAME", help="default: the cluster's")
+    group.add_argument(
+        "--slurm-time", metavar="TIME",
+        help="limit of a job, as sbatch takes it; a longer trial goes on in another turn "
+        "(default: twice the longest budget and half an hour)",
+    )  # fmt: skip
+    group.add_argument("--slurm-gpus", type=int, metavar="N", help="for each trial")
+    group.add_argument("--slurm-cpus", type=int, metavar="N", help="for each trial")
+    group.add_argument(
+        "--slurm-exclusive", action="store_true", help="nobody else on a trial's node"
+    )
+    group.add_argument("--slurm-parallel", type=int, metavar="N", help="trials at a time")
+    group.add_argument(
+        "--slurm-extra", nargs="+", metavar="NAME=VALUE",
+        help="other options of sbatch: account=physics, constraint=a100, ...",
+    )  # fmt: skip
 
 
 def _add_workloads(verb: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import app, logging
 from rich.console import Console
@@ -18,6 +18,10 @@ from algoperf import arguments, listing, registry, rulesets
 from algoperf.errors import UserError
 from algoperf.inputs.extra import DATA_VARIABLE
 from algoperf.rulesets import Rules, Ruleset
+
+if TYPE_CHECKING:
+    from algoperf.console import Display
+    from algoperf.records import TrialSpec
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -72,6 +76,9 @@ def run(
     held_out: int | None = None,
     qualification: bool = False,
     plan: bool = False,
+    executor: str = "local",
+    detach: bool = False,
+    slurm: Mapping[str, Any] | None = None,
 ) -> None:
     """Trains what is missing of `submissions` x `workloads` in the results folder."""
     from algoperf import held_out as variants
@@ -80,6 +87,7 @@ def run(
 
     if studies is not None and studies < 1:
         raise UserError(f"--studies is {studies}; it must be at least 1.")
+    cluster = _cluster(executor, slurm or {}, detach=detach)
     fixed = rulesets.of_suite(suite, rules)
     if held_out is not None:
         fixed = variants.drawn(fixed, held_out)
@@ -103,7 +111,10 @@ def run(
         return
     _require_data({spec.workload for spec in todo.todo})
     with Display(console, todo.done, todo.total) as display:
-        study.run(todo.todo, folder, display)
+        if cluster is None:
+            study.run(todo.todo, folder, display)
+        else:
+            cluster(todo.todo, folder, display)
     for spec in display.failed:
         console.print(
             f"Failed: {spec.label}. Its folder {spec.folder(folder)} says why; delete it to run "
@@ -112,6 +123,25 @@ def run(
             soft_wrap=True,
             markup=False,
         )
+
+
+def _cluster(
+    executor: str, given: Mapping[str, Any], *, detach: bool
+) -> "Callable[[Sequence[TrialSpec], Path, Display], None] | None":
+    """What runs trials on a cluster; None for this machine."""
+    if executor == "local":
+        asked = [f"--slurm-{name}" for name, value in given.items() if value]
+        if asked or detach:
+            raise UserError(f"{(asked or ['--detach'])[0]} needs --executor slurm.")
+        return None
+    from algoperf.executors import queue, slurm
+
+    options = slurm.Options.of(given)
+
+    def run(todo: "Sequence[TrialSpec]", folder: Path, display: "Display") -> None:
+        queue.run(todo, folder, slurm.checked(options, todo, folder), display, detach=detach)
+
+    return run
 
 
 def _asked_workloads(

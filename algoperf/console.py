@@ -51,7 +51,8 @@ class Display:
         )
         self._task = self._progress.add_task("", total=total, completed=done, left="")
         self._done, self._total = done, total
-        self._began_run = self._began_trial = time.monotonic()
+        self._began_run = time.monotonic()
+        self._began: dict[str, float] = {}
         self._ran = 0
         self.failed: list[TrialSpec] = []
 
@@ -63,7 +64,7 @@ class Display:
         self._progress.stop()
 
     def began(self, spec: TrialSpec) -> None:
-        self._began_trial = time.monotonic()
+        self._began[spec.label] = time.monotonic()
         self._progress.update(self._task, description=f"{_what(spec)}: starting")
 
     def beat(self, spec: TrialSpec, beat: "Beat") -> None:
@@ -72,6 +73,9 @@ class Display:
         aim = "" if math.isnan(target.value) else f" (target {target.value:.4g})"
         text = f"{_what(spec)}: step {beat.step}{now}{aim}"
         self._progress.update(self._task, description=text, left=self._left())
+
+    def standing(self, text: str) -> None:
+        self._progress.update(self._task, description=escape(text), left=self._left())
 
     def told(self, text: str) -> None:
         self._console.print(text, style="yellow", soft_wrap=True, markup=False, highlight=False)
@@ -92,12 +96,13 @@ class Display:
         self._done += 1
         if ending.status == Status.FAILED:
             self.failed.append(spec)
-        took = time.monotonic() - self._began_trial
+        # On a cluster a trial may be over before it was seen to run.
+        began = self._began.pop(spec.label, None)
+        took = "" if began is None else f" ({time.monotonic() - began:.1f} s)"
         style = _STYLE[ending.status]
         self._console.print(
             f"[dim]{self._done:>{len(str(self._total))}}/{self._total}[/dim] {escape(spec.label)}: "
-            f"[{style}]{ending.status.replace('_', ' ')}[/{style}]",
-            f"[dim]({took:.1f} s)[/dim]",
+            f"[{style}]{ending.status.replace('_', ' ')}[/{style}][dim]{took}[/dim]",
             soft_wrap=True,
             highlight=False,
         )

@@ -4,6 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -240,11 +241,20 @@ LOOK_AGAIN_S = 1.0
 """How often it is looked whether the trials of other runs are done."""
 
 
-def run(todo: Sequence[TrialSpec], results: Path, watcher: Watcher) -> None:
+def run(
+    todo: Sequence[TrialSpec], results: Path, watcher: Watcher, *, take_turns: bool = True
+) -> None:
     """Runs trials one after the other, sharing them with other runs on the same folder.
 
     Returns when all are recorded. May be stopped at any moment and called again: a trial that was
     cut off goes on from its last checkpoint.
+
+    Args:
+        todo: The trials.
+        results: The results folder.
+        watcher: Who is told.
+        take_turns: Whether to wait for other runs on this machine; a cluster's job does not, since
+            it has its part of the machine.
 
     Raises:
         UserError: If the folder cannot be written.
@@ -271,7 +281,7 @@ def run(todo: Sequence[TrialSpec], results: Path, watcher: Watcher) -> None:
         if spec.folder(executor.results).exists():
             watcher.elsewhere(spec)
             return True
-        with turn(executor.results, wait_turn):
+        with turn(executor.results, wait_turn) if take_turns else nullcontext():
             claim = claims.take(spec.folder(executor.results))
             if not isinstance(claim, Claim):
                 tell_once(f"{spec.label} is run by {claim or 'another run'}.")

@@ -37,6 +37,10 @@ SILENCE_LIMIT_S = 60.0
 LONGEST_S = 3600.0
 """What counts as the budget here where there is none, or a longer one."""
 
+NOTICES = frozenset({signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2})
+"""With what a cluster tells all processes of a job that it will end. What comes of it is for the
+one that follows a trial: if the trial died of it, it would be recorded as failed."""
+
 
 @dataclass(frozen=True)
 class _Watched:
@@ -96,8 +100,9 @@ class LocalExecutor:
             target=_start, args=(spec, self.results, watched.number, theirs), daemon=False
         )
         try:
-            # The server that forks is started with the first trial; Ctrl-C is not for it.
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            # The server that forks is started with the first trial; Ctrl-C is not for it, nor is
+            # what a cluster sends to all processes of a job.
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *NOTICES})
             try:
                 process.start()
             finally:

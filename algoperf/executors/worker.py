@@ -5,12 +5,14 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from algoperf import compilation, trial
 from algoperf.disk import CannotRecord, recording
 from algoperf.errors import UserError
+from algoperf.executors.local import NOTICES
 from algoperf.recording import TrialRecord
 from algoperf.records import OUTPUT, Ending
 from algoperf.spec import Status
@@ -23,6 +25,7 @@ def main(record: TrialRecord, connection: Connection) -> None:
     A `CannotRecord` is sent instead of an ending where the results folder cannot be written.
     """
     os.setsid()  # a group of its own: Ctrl-C does not reach it, a kill reaches its children
+    _leave_to_parent(NOTICES)
     threading.Thread(target=_die_with, args=(connection,), daemon=True).start()
     try:
         record.begin()
@@ -39,6 +42,13 @@ def main(record: TrialRecord, connection: Connection) -> None:
     connection.close()
     # Threads that a submission left behind must not keep the process.
     os._exit(0)
+
+
+def _leave_to_parent(notices: Iterable[signal.Signals]) -> None:
+    """Takes no notice of signals, which are blocked; a program that is started from here does."""
+    for notice in notices:
+        signal.signal(notice, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, notices)
 
 
 def _run(record: TrialRecord, connection: Connection) -> Ending:

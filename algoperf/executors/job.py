@@ -1,0 +1,101 @@
+"""What happens inside a cluster's job: one trial. No jax here."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, cast
+
+from algoperf.records import Ending, TrialSpec
+
+Handler = Callable[[int, FrameType | None], object]
+
+GRACE_S = 1800.0
+"""How long a job that is told to end waits for it: longer than the grace that clusters grant."""
+
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
+
+    from algoperf.trial import Beat
+
+
+@dataclass(frozen=True)
+class Work:
+    """A trial to be run wherever it is called, for submitit.
+
+    Attributes:
+        spec: The trial.
+        results: The results folder, as every node sees it.
+    """
+
+    spec: TrialSpec
+    results: Path
+
+    def __call__(self) -> None:
+        from algoperf import study
+
+        signal.signal(signal.SIGTERM, _wait_for_the_end)
+        put_back = cast("Handler", signal.getsignal(signal.SIGUSR2))  # submitit's
+        signal.signal(signal.SIGUSR2, partial(_leave, put_back))
+        study.run([self.spec], self.results, _Log(), take_turns=False)
+
+    def checkpoint(self) -> "DelayedSubmission":
+        """What to do when the job is put back into the queue: the same, from what is recorded."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def _wait_for_the_end(*_: object) -> None:
+    """Somebody else's job comes first, or ours was cancelled: all of it will be killed.
+
+    Not to leave now lets the trial train until then, and lets Slurm put the job back. Not to look
+    after the trial any more keeps its death from being recorded as its failure.
+    """
+    _say("This job is told to end; its trial goes on until it is killed.")
+    time.sleep(GRACE_S)
+
+
+def _leave(put_back: Handler, number: int, frame: FrameType | None) -> None:
+    """Puts the job back into the queue and ends; the trial's process ends with this one.
+
+    At once, since an exception would be lost where this interrupts a callback, and the trial's
+    death would be seen and recorded.
+    """
+    try:
+        put_back(number, frame)
+    except BaseException as error:  # noqa: BLE001 - it says that this job is over, and why
+        if not isinstance(error, SystemExit):
+            sys.stderr.write(f"{error}\n")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+class _Log:
+    """A run as told in a job's own log."""
+
+    def began(self, spec: TrialSpec) -> None:
+        _say(f"{spec.label}: began")
+
+    def beat(self, spec: TrialSpec, beat: "Beat") -> None:
+        pass
+
+    def told(self, text: str) -> None:
+        _say(text)
+
+    def elsewhere(self, spec: TrialSpec) -> None:
+        _say(f"{spec.label}: by another run")
+
+    def ended(self, spec: TrialSpec, ending: Ending) -> None:
+        _say(f"{spec.label}: {ending.status}: {ending.reason}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
