@@ -38,6 +38,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_workloads(verb)
     verb.add_argument("--results", type=Path, metavar="DIR", help="default: results/SUITE")
     verb.add_argument("--studies", type=int, metavar="N", help="fewer studies than the rules grant")
+    verb.add_argument(
+        "--ruleset", choices=[str(ruleset) for ruleset in Ruleset],
+        help="refuse submissions of another (default: what each is of)",
+    )  # fmt: skip
     _add_held_out(verb)
     verb.add_argument("--qualification", action="store_true", help="only the qualification set")
     verb.add_argument(

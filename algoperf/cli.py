@@ -73,6 +73,7 @@ def run(
     rules: str | None = None,
     results: Path | None = None,
     studies: int | None = None,
+    ruleset: str | None = None,
     held_out: int | None = None,
     qualification: bool = False,
     plan: bool = False,
@@ -94,7 +95,8 @@ def run(
     names = _asked_workloads(fixed, workloads, qualification=qualification)
     folder = results or Path("results") / (suite if rules is None else fixed.name)
     console = Console()
-    todo = study.plan(submissions, names, fixed, folder, studies)
+    asked = None if ruleset is None else Ruleset(ruleset)
+    todo = study.plan(submissions, names, fixed, folder, studies, asked=asked)
     for line in planned.summary(todo, fixed, names, folder):
         _say(console, line)
     for note in study.notes(todo.todo):

@@ -66,6 +66,8 @@ def plan(
     rules: Rules,
     results: Path,
     studies: int | None = None,
+    *,
+    asked: Ruleset | None = None,
 ) -> Plan:
     """What is missing of `submissions` x `workloads` under `rules`.
 
@@ -78,6 +80,7 @@ def plan(
         rules: The rules.
         results: The results folder; need not exist.
         studies: How many studies, if fewer than the rules grant.
+        asked: The ruleset that all submissions have to be of; None for whichever each is of.
 
     Raises:
         UserError: Lists everything that stands in the way, for all submissions.
@@ -87,7 +90,7 @@ def plan(
     done = 0
     for path in _paths(submissions, faults):
         try:
-            specs, there = _of_submission(path, workloads, rules, results, studies)
+            specs, there = _of_submission(path, workloads, rules, results, studies, asked=asked)
         except UserError as error:
             faults.append(str(error).replace("\n", "\n    "))
         else:
@@ -121,12 +124,19 @@ def _paths(submissions: Sequence[str], faults: list[str]) -> list[Path]:
 
 
 def _of_submission(
-    path: Path, workloads: Sequence[str], rules: Rules, results: Path, studies: int | None
+    path: Path,
+    workloads: Sequence[str],
+    rules: Rules,
+    results: Path,
+    studies: int | None,
+    *,
+    asked: Ruleset | None,
 ) -> tuple[list[TrialSpec], int]:
     """Missing trials of one submission, and the number of those recorded."""
     name, sha256 = registry.submission_name(path), registry.source_hash(path)
     ruleset = _recorded_ruleset(results, name, sha256, rules)
     if ruleset is not None:
+        _check_ruleset(name, ruleset, asked)
         places = _places(results, name, workloads, rules.tuning[ruleset], studies)
         if all(folder.exists() for folder in places.values()):
             return [], len(places)
@@ -134,11 +144,12 @@ def _of_submission(
 
     space = load(path).search_space
     ruleset = Ruleset.SELF_TUNING if space is None else Ruleset.EXTERNAL
+    _check_ruleset(name, ruleset, asked)
     granted = rules.tuning[ruleset]
     points = None
     if space is not None:
         try:
-            points = tuning.draw(space, granted.studies * granted.trials, rules.seed)
+            points = tuning.draw(space, _studies(granted, studies) * granted.trials, rules.seed)
         except UserError as error:
             raise UserError(f"{name}: {error}") from None
     places = _places(results, name, workloads, granted, studies)
@@ -162,6 +173,23 @@ def _of_submission(
     return todo, len(places) - len(todo)
 
 
+def _studies(granted: Tuning, asked: int | None) -> int:
+    return granted.studies if asked is None else min(asked, granted.studies)
+
+
+def _check_ruleset(name: str, ruleset: Ruleset, asked: Ruleset | None) -> None:
+    if asked == Ruleset.SELF_TUNING != ruleset:
+        raise UserError(
+            f"{name} has a search space, and self-tuning allows none: remove it, or leave "
+            "--ruleset out to run it under external tuning."
+        )
+    if asked == Ruleset.EXTERNAL != ruleset:
+        raise UserError(
+            f"{name} has no search space, and external tuning needs one: add `search_space`, or "
+            "leave --ruleset out to run it under self-tuning."
+        )
+
+
 def notes(todo: Sequence[TrialSpec]) -> list[str]:
     """What has to be said of a submission on a workload before it is run there."""
     found: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -180,10 +208,9 @@ def _places(
     results: Path, name: str, workloads: Sequence[str], granted: Tuning, studies: int | None
 ) -> dict[tuple[int, str, int], Path]:
     """(study, workload, trial) to folder, of everything asked for."""
-    count = granted.studies if studies is None else min(studies, granted.studies)
     return {
         (study, workload, trial): records.trial_folder(results, name, study, workload, trial)
-        for study in range(1, count + 1)
+        for study in range(1, _studies(granted, studies) + 1)
         for workload in workloads
         for trial in range(1, granted.trials + 1)
     }

@@ -13,6 +13,7 @@ from algoperf.errors import UserError
 from algoperf.executors.local import LocalExecutor
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending
+from algoperf.rulesets import Ruleset
 from algoperf.spec import Status
 
 WORKLOADS = ["digits_autoencoder", "digits_vit"]
@@ -244,3 +245,28 @@ def test_a_workload_that_is_not_installed_is_told_before_anything_runs(mine, rul
     wider = replace(rules, workloads={**known, "elsewhere": known["digits_vit"]})
     with pytest.raises(UserError, match="Unknown workload 'elsewhere'"):
         study.plan([str(mine)], ["elsewhere"], wider, tmp_path)
+
+
+def test_a_ruleset_that_is_asked_for_is_insisted_on(mine, self_tuning, rules, tmp_path):
+    wanted = {"mine": Ruleset.EXTERNAL, "untuned": Ruleset.SELF_TUNING}
+    for path in (mine, self_tuning):
+        own = wanted[path.stem]
+        (other,) = set(Ruleset) - {own}
+        workloads = ["digits_autoencoder"]
+        assert study.plan([str(path)], workloads, rules, tmp_path / "r", asked=own).todo
+        with pytest.raises(UserError, match="search space"):
+            study.plan([str(path)], workloads, rules, tmp_path / "r", asked=other)
+
+
+def test_points_that_suffice_for_the_studies_asked_for_are_enough(rules, tmp_path):
+    path = tmp_path / "few.py"
+    path.write_text(
+        "import optax\nfrom algoperf import from_optax\n"
+        "search_space = [{'rate': 0.1}, {'rate': 0.2}]\n"
+        "submission = from_optax(lambda hp, workload: optax.sgd(hp.rate))\n"
+    )
+    workloads = ["digits_autoencoder"]
+    (first, second) = study.plan([str(path)], workloads, rules, tmp_path / "r", studies=1).todo
+    assert (first.point, second.point) == ({"rate": 0.1}, {"rate": 0.2})
+    with pytest.raises(UserError, match="need 4 distinct"):
+        study.plan([str(path)], workloads, rules, tmp_path / "r")
