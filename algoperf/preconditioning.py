@@ -124,19 +124,28 @@ def inverse_root(matrices: jax.Array, power: int, ridge: float = 1e-6) -> jax.Ar
     """Inverse root of symmetric positive semi-definite matrices, by their eigenvalues.
 
     Args:
-        matrices: (..., n, n).
+        matrices: (blocks, n, n).
         power: 4 for the inverse fourth root.
         ridge: Added to the eigenvalues, as a share of each matrix's largest.
 
     Returns:
-        (..., n, n), symmetric; 0 for a matrix that is 0.
+        (blocks, n, n), symmetric; 0 for a matrix that is 0.
     """
-    values, vectors = jnp.linalg.eigh(matrices)
+    values, vectors = one_by_one(jnp.linalg.eigh, matrices)
     largest = values[..., -1:]
     # eigh finds zeros as small numbers of either sign.
     lifted = jnp.maximum(values, 0.0) + ridge * largest
     roots = jnp.where(largest > 0, jnp.where(lifted > 0, lifted, 1.0) ** (-1.0 / power), 0.0)
     return (vectors * roots[..., None, :]) @ transposed(vectors)
+
+
+def one_by_one(decomposition: Callable[[jax.Array], Any], matrices: jax.Array) -> Any:
+    """A decomposition of each matrix, (blocks, n, n), in turn.
+
+    Several decompositions of whole batches at once can wait for each other for ever on a CPU with
+    more than one device: each splits its batch over the threads that all of them share.
+    """
+    return jax.lax.map(decomposition, matrices)
 
 
 def transposed(matrices: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from algoperf import from_optax, warmup_cosine
-from algoperf.preconditioning import blocked, input_axes, transposed
+from algoperf.preconditioning import blocked, input_axes, one_by_one, transposed
 
 search_space = {
     "learning_rate": {"min": 3e-3, "max": 1e-2, "scaling": "log"},
@@ -73,12 +73,12 @@ def soap(beta1, axes):
 
 def eigenbasis(matrices):
     """Eigenvectors as columns, those of the largest eigenvalues first."""
-    return jnp.linalg.eigh(matrices)[1][..., ::-1]
+    return one_by_one(jnp.linalg.eigh, matrices)[1][..., ::-1]
 
 
 def turned(matrices, basis):
     """A basis one power iteration nearer to the eigenvectors (algorithm 4 of the paper)."""
-    return jnp.linalg.qr(matrices @ basis)[0]
+    return one_by_one(jnp.linalg.qr, matrices @ basis)[0]
 
 
 def transformation(hp, workload):

@@ -56,7 +56,7 @@ def test_blocks_are_treated_alone():
 
 def test_an_inverse_root_worked_by_hand():
     """[[2, 1], [1, 2]] has eigenvalue 3 along (1, 1) and 1 along (1, -1)."""
-    root = inverse_root(jnp.array([[2.0, 1.0], [1.0, 2.0]]), 4, ridge=0.0)
+    (root,) = inverse_root(jnp.array([[[2.0, 1.0], [1.0, 2.0]]]), 4, ridge=0.0)
     high = 3**-0.25
     by_hand = np.array([[high + 1, high - 1], [high - 1, high + 1]]) / 2
     np.testing.assert_allclose(root, by_hand, atol=1e-6)
@@ -75,7 +75,7 @@ def test_a_root_of_nothing_is_nothing_and_a_singular_matrix_has_one():
 def test_the_power_of_an_inverse_root_is_the_inverse(seed, power):
     factor = np.random.default_rng(seed).normal(size=(4, 4))
     matrix = (factor @ factor.T + np.eye(4)).astype(np.float32)
-    root = np.asarray(inverse_root(jnp.asarray(matrix), power, ridge=0.0), np.float64)
+    (root,) = np.asarray(inverse_root(jnp.asarray(matrix)[None], power, ridge=0.0), np.float64)
     np.testing.assert_allclose(np.linalg.matrix_power(root, power) @ matrix, np.eye(4), atol=2e-3)
 
 
