@@ -131,10 +131,10 @@ def test_a_submission_that_never_returns_is_ended(run, monkeypatch):
 
 
 def test_what_a_submission_prints_goes_into_its_folder(run, capfd):
-    text = LONG.format(fault="print('hello'); os.system('echo from a child')")
+    text = LONG.format(fault="print('hello'); os.write(1, b'past Python\\n')")
     ending, folder, _, _ = run(text)
     assert ending.status == Status.TARGET_REACHED
-    assert set((folder / "output.txt").read_text().split("\n")) >= {"from a child", "hello"}
+    assert set((folder / "output.txt").read_text().split("\n")) >= {"past Python", "hello"}
     assert "hello" not in capfd.readouterr().out
 
 
@@ -146,8 +146,15 @@ def test_a_submission_that_prints_without_end_is_ended(run, monkeypatch):
     assert "printed more than 10,000,000 bytes" in ending.reason
 
 
+def test_a_submission_that_starts_a_process_fails_and_says_why(run):
+    ending, *_ = run(LONG.format(fault="subprocess.Popen(['sleep', '1000'])"))
+    assert ending.status == Status.FAILED
+    assert "starts a process, which the rules forbid" in ending.reason
+
+
 def test_children_that_a_submission_leaves_behind_are_ended(run):
-    fault = "open('pid', 'w').write(str(subprocess.Popen(['sleep', '1000']).pid))"
+    # Past Python, which would refuse it.
+    fault = "import ctypes; ctypes.CDLL(None).system(b'sleep 1000 & echo $! > pid')"
     ending, *_ = run(LONG.format(fault=fault))
     assert ending.status == Status.TARGET_REACHED
     pid_file = Path("pid")

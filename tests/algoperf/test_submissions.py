@@ -244,9 +244,9 @@ def test_every_submission_lowers_the_loss_at_the_centre_of_its_space(name):
 
 @pytest.mark.parametrize("place", [0, 1])
 def test_the_documents_submissions_train(tmp_path, place):
-    """The short and the long form, copied as a reader would."""
+    """The short and the long form, copied as a reader would; selection has a test of its own."""
     blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     path = tmp_path / "mine.py"
     path.write_text(blocks[place])
     loaded = load(path)
