@@ -308,9 +308,15 @@ def diagnose(
     if json is not None:
         writer.write_json(found, json)
     written = [] if out is None else writer.write_report(found, out)
-    console = Console()
+    console = _wide_console()
     text.terminal(found, console)
     _print_written(console, written)
+
+
+def _wide_console() -> Console:
+    """As wide as the terminal; into a file or a pipe there is no width to fit."""
+    console = Console()
+    return console if console.is_terminal else Console(width=150)
 
 
 def _say(console: Console, line: str) -> None:
@@ -352,20 +358,13 @@ def targets(
     console.print(listing.targets(rules.name, names))
 
 
-_WIDE = 150
-"""Characters of a line where the output is no terminal."""
-
-
 def list_(what: str, *, json: bool = False) -> None:
     """Prints workloads, submissions, suites or rules, for people or for programs."""
     rows = listing.rows(what)
     if json:
         sys.stdout.write(listing.as_json(rows) + "\n")
     else:
-        console = Console()
-        # Into a file or a pipe there is no width to fit.
-        console = console if console.is_terminal else Console(width=_WIDE)
-        console.print(listing.table(rows))
+        _wide_console().print(listing.table(rows))
 
 
 def data_list() -> None:

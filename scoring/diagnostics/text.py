@@ -165,7 +165,11 @@ def titled(title: str, titles: list[str], names: int) -> Table:
     """A table whose first columns are names and whose others are numbers."""
     table = Table(title=Text(title), title_justify="left")
     for place, text in enumerate(titles):
-        table.add_column(text, justify="left" if place < names else "right", no_wrap=place < names)
+        # Where it is narrow names are folded: half a number is worse than none.
+        if place < names:
+            table.add_column(text, overflow="fold")
+        else:
+            table.add_column(Text(text, overflow="fold"), justify="right", min_width=6)
     return table
 
 
