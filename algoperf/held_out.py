@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from algoperf.disk import recording, write_json
 from algoperf.errors import UserError
 from algoperf.rulesets import Rules
 
@@ -48,8 +49,8 @@ def keep(results: Path, rules: Rules, seed: int) -> None:
     """Notes the draw in the results folder, so that it is scored as it was drawn.
 
     Raises:
-        UserError: If another seed or other rules were drawn there before, or the folder cannot be
-            written.
+        UserError: If another seed or other rules were drawn there before.
+        CannotRecord: If the folder cannot be written.
     """
     if (before := _read(results)) is not None and before != (rules.name, seed):
         name, earlier = before
@@ -60,13 +61,9 @@ def keep(results: Path, rules: Rules, seed: int) -> None:
         )
     if before is None:
         record = {"rules": rules.name, "seed": seed, "held_out": list(rules.held_out)}
-        try:
+        with recording(results):
             results.mkdir(parents=True, exist_ok=True)
-            partial = results / f".{FILE}.partial"
-            partial.write_text(json.dumps(record, indent=2) + "\n")
-            partial.replace(results / FILE)
-        except OSError as error:
-            raise UserError(f"The draw cannot be noted in {results}: {error}.") from None
+            write_json(results / FILE, record)
 
 
 def as_recorded(rules: Rules, folders: Iterable[Path]) -> Rules:

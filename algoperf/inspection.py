@@ -128,9 +128,8 @@ def _imports(tree: ast.Module) -> _Raw:
 
 
 def _is_module(name: str) -> bool:
-    return (Path(__file__).parent / name.removeprefix("algoperf.")).with_suffix(
-        ".py"
-    ).is_file() or (Path(__file__).parent / name.removeprefix("algoperf.")).is_dir()
+    place = Path(__file__).parent / name.removeprefix("algoperf.")
+    return place.is_dir() or place.with_suffix(".py").is_file()
 
 
 def _aliases(tree: ast.Module) -> dict[str, str]:

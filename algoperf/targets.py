@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from algoperf import records, registry, tuning
+from algoperf.disk import replacing
 from algoperf.errors import UserError
 from algoperf.records import TrialSpec
 from algoperf.rulesets import Rules, Ruleset
@@ -317,6 +318,6 @@ def _provenance_file(rules: str) -> Path:
 
 def _dump(path: Path, value: Any) -> None:
     """Writes JSON in one move: half a rules file would break every import of a workload."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-    partial.replace(path)
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    with replacing(path) as file:
+        file.write(text.encode())
