@@ -215,21 +215,16 @@ def test_training_is_random_where_there_is_dropout_and_evaluation_is_not(name):
 @every_model
 def test_every_dropout_has_the_rate_that_was_asked_for(name):
     """Traced only: the rates of all dropout layers and of all attention."""
-    found = []
+    case, found = ready(name), []  # made before the watch: initialisation traces a model too
 
     def watch(call, args, kwargs, context):
         if isinstance(context.module, nn.Dropout) and not context.module.deterministic:
             found.append(context.module.rate)
         return call(*args, **kwargs)
 
+    loss = partial(case.view.loss, dropout_rate=0.125)
     with nn.intercept_methods(watch):
-        jax.eval_shape(
-            partial(ready(name).view.loss, dropout_rate=0.125),
-            ready(name).params,
-            ready(name).state,
-            ready(name).batch,
-            jax.random.key(0),
-        )
+        jax.eval_shape(loss, case.params, case.state, case.batch, jax.random.key(0))
     assert set(found) <= {0.125}
     assert bool(found) is (name not in WITHOUT_DROPOUT)
 
