@@ -171,7 +171,13 @@ def targets(rules: str, names: Sequence[str]) -> Group:
         "needs for the step hint."
     )
     if not how.search_variants:
-        note += " Variants have no search: the best point of their base is repeated on them."
+        note += (
+            " Variants have no search: the best point of their base is repeated on them, and its "
+            "budget is theirs."
+        )
+    if how.horizons:
+        others = ", ".join(f"{share:g} on {name}" for name, share in how.horizons.items())
+        note += f" The schedule is {others} and its variants."
     return Group(shown, Text(note, style="dim"))
 
 

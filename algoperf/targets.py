@@ -7,14 +7,15 @@ repeated with new seeds. The validation target is the median over those runs of 
 validation value; the test target is the worst test value, among the runs that hit it, at the
 evaluation that did. The budget is `budget_factor` times the time that the slowest algorithm
 needs for the step hint, by the fastest run of each, in whole seconds. Where the rules say so,
-variants are not searched anew: the best point of their base is repeated on them.
+variants are not searched anew: the best point of their base is repeated on them, and the budget is
+their base's, as in AlgoPerf.
 """
 
 import json
 import math
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class Protocol:
         horizon: Share of the step hint that a run takes.
         budget_factor: Budget as a multiple of the slowest algorithm's time for the step hint.
         search_variants: Whether a variant has a search of its own, or takes its base's best point.
+        horizons: Base workload to another share than `horizon`, for it and its variants.
     """
 
     submissions: tuple[str, ...]
@@ -49,6 +51,7 @@ class Protocol:
     horizon: float
     budget_factor: float
     search_variants: bool = True
+    horizons: Mapping[str, float] = field(default_factory=dict)
 
 
 Runner = Callable[[Sequence[TrialSpec]], None]
@@ -105,34 +108,35 @@ def set_targets(
     best = {name: _best([s for s in search if s.workload == name], results) for name in bases}
     repeats = [spec for name in bases for spec in _repeats(rules, how, best[name])]
     run(_missing(repeats, results))
-    found = _settled(rules, how, search, repeats, results)
+    found = {
+        name: _settle(
+            rules.workloads[name].validation,
+            how,
+            [_outcome(s, results) for s in repeats if s.workload == name],
+            [_outcome(s, results) for s in search if s.workload == name],
+            step_hint=rules.workloads[name].step_hint,
+        )
+        for name in bases
+    }
     _write(rules.name, found)
     at_base = {name: _best_of_base(rules, how, name) for name in variants}
     repeats = [spec for best in at_base.values() for spec in _repeats(rules, how, best)]
     run(_missing(repeats, results))
-    found |= (of_variants := _settled(rules, how, [], repeats, results))
-    _write(rules.name, of_variants)
-    return found
-
-
-def _settled(
-    rules: Rules,
-    how: Protocol,
-    search: Sequence[TrialSpec],
-    repeats: Sequence[TrialSpec],
-    results: Path,
-) -> dict[str, Any]:
-    """Settles each repeated workload, from the runs recorded."""
-    return {
+    of_variants = {
         name: _settle(
             rules.workloads[name].validation,
-            rules.workloads[name].step_hint,
             how,
-            [_outcome(s, results) for s in search if s.workload == name],
             [_outcome(s, results) for s in repeats if s.workload == name],
+            budget_s=provenance(rules.name)[rules.base_of(name)]["budget_s"],
         )
-        for name in dict.fromkeys(spec.workload for spec in repeats)
+        for name in variants
     }
+    _write(rules.name, of_variants)
+    return found | of_variants
+
+
+def _base(rules: Rules, workload: str) -> str:
+    return workload if workload in rules.base_workloads else rules.base_of(workload)
 
 
 def _best_of_base(rules: Rules, how: Protocol, variant: str) -> TrialSpec:
@@ -162,12 +166,13 @@ def _search(rules: Rules, how: Protocol, workload: str, submission: str) -> list
     if loaded.search_space is None:
         raise UserError(f"{submission} has no search space, so it cannot set targets.")
     fixed = rules.workloads[workload]
+    horizon = how.horizons.get(_base(rules, workload), how.horizon)
     untargeted = replace(
         fixed,
         validation=replace(fixed.validation, value=math.nan),
         test=replace(fixed.test, value=math.nan),
         budget_s=math.inf,
-        step_hint=round(how.horizon * fixed.step_hint),
+        step_hint=round(horizon * fixed.step_hint),
     )
     return [
         TrialSpec(
@@ -258,19 +263,22 @@ def _best(specs: Sequence[TrialSpec], results: Path) -> TrialSpec:
 
 def _settle(
     target: Target,
-    step_hint: int,
     how: Protocol,
-    search: list[dict[str, Any]],
     repeats: list[dict[str, Any]],
+    search: Sequence[dict[str, Any]] = (),
+    *,
+    step_hint: int = 0,
+    budget_s: float | None = None,
 ) -> dict[str, Any]:
     """Target, test target and budget from the runs, with all of them as provenance.
 
     Args:
         target: Metric and direction; its value does not matter.
-        step_hint: Of the workload.
         how: The protocol.
-        search: Outcomes of the search; empty for a variant that had none.
         repeats: Outcomes of the best point's repetitions.
+        search: Outcomes of the search; empty for a variant that had none.
+        step_hint: Of the workload; needed where there was a search.
+        budget_s: The base's budget [s], for a variant that had no search.
     """
     # A run that never measured a number counts as the worst.
     worst = -math.inf if target.higher_is_better else math.inf
@@ -280,19 +288,20 @@ def _settle(
         raise UserError("More than half of the repeated runs measured nothing; widen the search.")
     hit = replace(target, value=value)
     tests = [r["test"] for r, v in zip(repeats, values, strict=True) if hit.met(v)]
-    timed = search or repeats
-    by_algorithm = [
-        [run["step_s"] for run in timed if run["submission"] == name and "step_s" in run]
-        for name in how.submissions
-    ]
-    # The fastest run of each: whatever else ran on the machine only ever made one slower.
-    step_s = max(min(times) for times in by_algorithm if times)
+    if budget_s is None:
+        by_algorithm = [
+            [run["step_s"] for run in search if run["submission"] == name and "step_s" in run]
+            for name in how.submissions
+        ]
+        # The fastest run of each: whatever else ran on the machine only ever made one slower.
+        step_s = max(min(times) for times in by_algorithm if times)
+        budget_s = float(math.ceil(how.budget_factor * step_s * step_hint))
     return {
         "validation_target": value,
         "test_target": min(tests) if target.higher_is_better else max(tests),
-        "budget_s": float(math.ceil(how.budget_factor * step_s * step_hint)),
+        "budget_s": budget_s,
         "repeats": repeats,
-        "search": search,
+        "search": list(search),
     }
 
 

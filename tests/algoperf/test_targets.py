@@ -1,5 +1,7 @@
 """The target-setting protocol by hand, and the committed provenance against the rules."""
 
+from dataclasses import replace
+
 import pytest
 
 from algoperf import rulesets, targets
@@ -21,9 +23,13 @@ SEARCH = [
 ]
 
 
+def settle(target, repeats):
+    return targets._settle(target, HOW, repeats, SEARCH, step_hint=100)
+
+
 def test_the_target_is_the_median_and_the_test_target_the_worst_of_those_that_hit():
     repeats = [outcome(v, t) for v, t in [(0.3, 1), (0.1, 4), (0.5, 9), (0.2, 2), (0.4, 8)]]
-    found = targets._settle(LOSS, 100, HOW, SEARCH, repeats)
+    found = settle(LOSS, repeats)
     # In order 0.1 0.2 [0.3] 0.4 0.5; three hit it, with tests 4, 2, 1: the worst loss is 4.
     assert (found["validation_target"], found["test_target"]) == (0.3, 4)
     # 3 x 100 steps x 0.02 s of the slower algorithm, whose other run was held up.
@@ -33,15 +39,15 @@ def test_the_target_is_the_median_and_the_test_target_the_worst_of_those_that_hi
 def test_the_other_direction():
     accuracy = Target("accuracy", float("nan"), higher_is_better=True)
     repeats = [outcome(v, t) for v, t in [(0.3, 1), (0.1, 4), (0.5, 9), (0.2, 2), (0.4, 8)]]
-    found = targets._settle(accuracy, 100, HOW, SEARCH, repeats)
+    found = settle(accuracy, repeats)
     assert (found["validation_target"], found["test_target"]) == (0.3, 1)
 
 
 def test_a_run_that_measured_nothing_counts_as_the_worst():
     repeats = [outcome(None), outcome(0.1), outcome(None), outcome(0.2), outcome(0.3)]
-    assert targets._settle(LOSS, 100, HOW, SEARCH, repeats)["validation_target"] == 0.3
+    assert settle(LOSS, repeats)["validation_target"] == 0.3
     with pytest.raises(UserError, match="More than half"):
-        targets._settle(LOSS, 100, HOW, SEARCH, [outcome(None)] * 3 + [outcome(0.1)] * 2)
+        settle(LOSS, [outcome(None)] * 3 + [outcome(0.1)] * 2)
 
 
 def test_rules_that_do_not_say_how(tmp_path):
@@ -60,14 +66,20 @@ def test_every_committed_number_follows_from_its_committed_runs(name):
     assert set(rules.base_workloads) <= set_ == set(provenance)
     for workload, found in provenance.items():
         fixed = rules.workloads[workload]
+        searched = how.search_variants or workload in rules.base_workloads
+        base = None if searched else rules.workloads[rules.base_of(workload)]
         again = targets._settle(
-            fixed.validation, fixed.step_hint, how, found["search"], found["repeats"]
+            fixed.validation,
+            how,
+            found["repeats"],
+            found["search"],
+            step_hint=fixed.step_hint,
+            budget_s=base and base.budget_s,
         )
         assert fixed.validation.value == again["validation_target"] == found["validation_target"]
         assert fixed.test.value == again["test_target"]
         assert fixed.budget_s == again["budget_s"]
         assert len({run["seed"] for run in found["repeats"]}) == how.seeds
-        searched = how.search_variants or workload in rules.base_workloads
         assert len(found["search"]) == (how.points * len(how.submissions) if searched else 0)
         of = found if searched else provenance[rules.base_of(workload)]
         best = _best(of["search"], higher=fixed.validation.higher_is_better)
@@ -96,8 +108,14 @@ def test_a_variant_without_a_search_takes_its_bases_best_point(monkeypatch, tmp_
     chosen = targets._best_of_base(rules, how, "digits_vit_relu")
     assert (chosen.workload, chosen.point) == ("digits_vit_relu", second.point)
     assert len(targets._repeats(rules, how, chosen)) == 3
+    # Half of the step hint, unless this base and its variants have a share of their own.
+    hint = rules.workloads["digits_vit"].step_hint
+    assert first.fixed.step_hint == chosen.fixed.step_hint == hint // 2
+    longer = replace(how, horizons={"digits_vit": 0.9})
+    spec = targets._search(rules, longer, "digits_vit_relu", "adamw")[0]
+    assert spec.fixed.step_hint == round(0.9 * hint)
     with pytest.raises(UserError, match="no target yet: name both"):
         targets._best_of_base(rules, how, "digits_resnet_gelu")
-    settled["digits_vit"]["repeats"][0]["point"] = {**first.point, "learning_rate": 0.5}
+    settled["digits_vit"]["repeats"][0]["point"] = {"learning_rate": 0.5}
     with pytest.raises(UserError, match="no longer gives"):
         targets._best_of_base(rules, how, "digits_vit_relu")
