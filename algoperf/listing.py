@@ -20,9 +20,12 @@ def rows(what: str) -> list[Row]:
 
 
 def _workloads() -> list[Row]:
+    from algoperf import counting
     from algoperf.workload import describe
 
-    return [describe(workload) for workload in registry.workloads().values()]
+    found = registry.workloads()
+    sizes = counting.parameters(found)
+    return [describe(workload, sizes[name]) for name, workload in found.items()]
 
 
 def _submissions() -> list[Row]:

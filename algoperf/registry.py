@@ -64,6 +64,11 @@ def workloads() -> "dict[str, Workload]":
     return found
 
 
+def workload_folders() -> list[Path]:
+    """The folders of all packages that announce workloads."""
+    return [folder for _, folder in _folders("algoperf.workloads")]
+
+
 def workload_module(name: str) -> str | None:
     """The module whose file name is the longest prefix of the workload's name."""
     modules = _modules("algoperf.workloads")

@@ -137,9 +137,14 @@ def _init(workload: Workload, key: jax.Array) -> dict[str, Any]:
     return dict(workload.model.init(key, batch, train=False))
 
 
-def describe(workload: Workload) -> dict[str, Any]:
-    """What `algoperf list workloads --json` shows; a target that is not set is None."""
+def count_parameters(workload: Workload) -> int:
+    """How many parameters its model has; traced only, so no memory is needed."""
     shapes = jax.eval_shape(partial(_init, workload), jax.random.key(0))["params"]
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
+def describe(workload: Workload, parameters: int) -> dict[str, Any]:
+    """What `algoperf list workloads --json` shows; a target that is not set is None."""
     target = workload.validation
     return {
         "name": workload.name,
@@ -148,7 +153,7 @@ def describe(workload: Workload) -> dict[str, Any]:
         "mirrors": workload.mirrors,
         "dataset": workload.dataset.name,
         "loss_type": str(workload.loss_type),
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(shapes)),
+        "parameters": parameters,
         "metric": target.metric,
         "target": None if math.isnan(target.value) else target.value,
         "higher_is_better": target.higher_is_better,
