@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help score run diagnose test test-slow lint format bench lock clean
+.PHONY: help score run diagnose test test-slow test-all lint format bench lock clean
 
 help:           ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +30,13 @@ diagnose: $(RUN)  ## train the pocket suite's language model in four sizes, diag
 	@$(BIN)/algoperf diagnose $(DIAGNOSIS) --out $(DIAGNOSIS)/report
 
 test: $(DEV)    ## the tests, a few minutes
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow and not exhaustive"
 
 test-slow: $(DEV)  ## the tests that take longer
 	$(BIN)/pytest -n 2 -m slow
+
+test-all: $(DEV)  ## every test, with every submission on every workload: hours
+	$(BIN)/pytest -n 2
 
 lint: $(DEV)    ## format, lint and types
 	$(BIN)/ruff format --check

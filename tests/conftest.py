@@ -19,6 +19,15 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process has all tests of a workload in a file: they share what was compiled."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        name = callspec and callspec.params.get("name")
+        if isinstance(name, str):
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {name}"))
+
+
 @pytest.fixture
 def easy_rules(tmp_path) -> Path:
     """The quick rules with targets that a first evaluation meets: a trial takes a moment."""

@@ -175,6 +175,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_nothing_and_runs_nothing_twice(tmp_path, easy_rules):
     """SIGKILL in the second trial, before its first checkpoint: the first trial is left alone."""
     raw = json.loads(easy_rules.read_text())
@@ -320,9 +321,8 @@ def test_ctrl_c_keeps_what_is_recorded(tmp_path, easy_rules):
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize(
-    "workload", ["digits_autoencoder", pytest.param("digits_vit", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("workload", ["digits_autoencoder", "digits_vit"])
 def test_a_seed_gives_the_same_evaluations_with_an_empty_and_a_filled_cache(
     tmp_path, easy_rules, workload
 ):
