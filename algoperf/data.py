@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from algoperf import sharding
-from algoperf.inputs.order import Order
+from algoperf.inputs.order import Order, PhasedOrder
 from algoperf.spec import Batch, Split
 
 Arrays = Mapping[str, np.ndarray]
@@ -41,6 +41,11 @@ class Dataset(Protocol):
     @property
     def sha256(self) -> str:
         """Identifies the examples and their split."""
+        ...
+
+    @property
+    def changes(self) -> tuple[int, ...]:
+        """After how many training examples other ones follow; mostly never."""
         ...
 
     def missing(self) -> str | None:
@@ -121,11 +126,12 @@ def _prepared(batch: Batch, prepare: Prepare) -> Batch:
 
 
 class _ArrayStream:
-    """Permutation after permutation of the training rows, cut into batches across their seams."""
+    """The training rows in the order given, cut into batches across the seams of permutations."""
 
     def __init__(
         self,
         arrays: Arrays,
+        order: Order | PhasedOrder,
         batch_size: int,
         seed: int,
         position: int,
@@ -135,7 +141,7 @@ class _ArrayStream:
     ) -> None:
         self._arrays = jax.device_put(dict(arrays), sharding.replicated())
         self._augment, self._prepare = augment, prepare
-        self._order = Order(len(next(iter(arrays.values()))), seed)
+        self._order = order
         self._batch_size = batch_size
         self._seed = seed
         self._position = position
@@ -163,6 +169,19 @@ class _ArrayStream:
         return self._batches[place]
 
 
+@dataclass(frozen=True)
+class Phase:
+    """Some of the training examples, from some moment on.
+
+    Attributes:
+        begins: How many training examples are drawn before it; 0 for the first.
+        rows: (the training arrays) -> which of their rows it has, int (examples,).
+    """
+
+    begins: int
+    rows: Callable[[Arrays], np.ndarray]
+
+
 @dataclass(frozen=True, eq=False)
 class ArrayDataset:
     """A data set that fits into memory.
@@ -176,6 +195,7 @@ class ArrayDataset:
             be bytes where the model takes floats, or a batch may be more than its rows.
         example: Shape and type of each array of a stored row, where loading takes long; None to
             look at the arrays.
+        phases: What is trained on when, in order; empty if it is always all of it.
     """
 
     name: str
@@ -184,6 +204,7 @@ class ArrayDataset:
     augment: Augment | None = None
     prepare: Prepare | None = None
     example: Mapping[str, jax.ShapeDtypeStruct] | None = None
+    phases: tuple[Phase, ...] = ()
 
     @cached_property
     def _splits(self) -> Mapping[Split, Arrays]:
@@ -194,6 +215,10 @@ class ArrayDataset:
     @property
     def sizes(self) -> Mapping[Split, int]:
         return {split: len(next(iter(arrays.values()))) for split, arrays in self._splits.items()}
+
+    @property
+    def changes(self) -> tuple[int, ...]:
+        return tuple(phase.begins for phase in self.phases[1:])
 
     def missing(self) -> str | None:
         return None
@@ -210,8 +235,13 @@ class ArrayDataset:
 
     def training(self, batch_size: int, seed: int, position: int = 0) -> BatchStream:
         arrays = self._splits[Split.TRAIN]
+        if self.phases:
+            phases = [(phase.begins, phase.rows(arrays)) for phase in self.phases]
+            order = PhasedOrder(phases, seed)
+        else:
+            order = Order(self.sizes[Split.TRAIN], seed)
         return _ArrayStream(
-            arrays, batch_size, seed, position, augment=self.augment, prepare=self.prepare
+            arrays, order, batch_size, seed, position, augment=self.augment, prepare=self.prepare
         )
 
     def evaluation(self, split: Split, batch_size: int) -> Iterator[Batch]:

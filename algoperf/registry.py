@@ -57,9 +57,10 @@ def workloads() -> "dict[str, Workload]":
     from algoperf.workload import Workload
 
     found: dict[str, Workload] = {}
-    for module in _modules("algoperf.workloads").values():
+    for stem, module in _modules("algoperf.workloads").items():
         for value in vars(importlib.import_module(module)).values():
-            if isinstance(value, Workload):
+            # What a file takes from another one is that one's.
+            if isinstance(value, Workload) and value.name.startswith(stem):
                 found[value.name] = value
     return found
 

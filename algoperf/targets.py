@@ -135,10 +135,6 @@ def set_targets(
     return found | of_variants
 
 
-def _base(rules: Rules, workload: str) -> str:
-    return workload if workload in rules.base_workloads else rules.base_of(workload)
-
-
 def _best_of_base(rules: Rules, how: Protocol, variant: str) -> TrialSpec:
     """The trial that set the target of the variant's base, on the variant.
 
@@ -166,7 +162,7 @@ def _search(rules: Rules, how: Protocol, workload: str, submission: str) -> list
     if loaded.search_space is None:
         raise UserError(f"{submission} has no search space, so it cannot set targets.")
     fixed = rules.workloads[workload]
-    horizon = how.horizons.get(_base(rules, workload), how.horizon)
+    horizon = how.horizons.get(registry.workload(workload).base or workload, how.horizon)
     untargeted = replace(
         fixed,
         validation=replace(fixed.validation, value=math.nan),

@@ -184,6 +184,7 @@ class WorkloadView:
         self.batch_size = workload.batch_size
         self.budget_s = budget_s
         self.validation_target = workload.validation
+        self.data_changes = workload.dataset.changes
 
     @cached_property
     def parameter_types(self) -> Params:

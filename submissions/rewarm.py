@@ -1,16 +1,12 @@
 """AdamW that warms its rate up again when the data change. Gupta et al. 2023, arXiv:2308.04014.
 
-Nobody tells a submission that the data have changed, since no workload's data do. What it can see
-is its training loss: when the mean over about ten batches is above the mean over about a hundred,
-by a quarter of it and by twice what the loss differs from one batch to the next, the schedule
-starts again, over the steps that are left. On data that stay the same this is AdamW, unless
-training itself is as unstable.
+At every change the schedule starts anew, over the steps that are left. Before a change it is what
+it would be without: where data will change is not used before they have. On data that stay the
+same this is AdamW.
 """
 
-from typing import NamedTuple
+import math
 
-import jax
-import jax.numpy as jnp
 import optax
 
 from algoperf import from_optax, warmup_cosine
@@ -22,61 +18,15 @@ search_space = {
     "warmup": {"feasible_points": [0.02, 0.05, 0.1]},
 }
 
-WAIT = 100  # steps after a start in which the means are not yet to be compared
-
-
-class Phase(NamedTuple):
-    """Where the schedule stands, and how the loss has been.
-
-    Attributes:
-        step: Steps done.
-        began: The step at which the schedule began.
-        last: Loss of the last batch.
-        fast: Mean over about 10 batches.
-        slow: Mean over about 100.
-        noise: Mean absolute difference of successive losses, over about 100.
-    """
-
-    step: jax.Array
-    began: jax.Array
-    last: jax.Array
-    fast: jax.Array
-    slow: jax.Array
-    noise: jax.Array
-
-
-def scale_by_rewarmed(peak, steps, warmup):
-    """Multiplies by minus the rate of a schedule that begins anew when the loss has risen."""
-
-    def init(params):
-        del params
-        count, loss = jnp.zeros((), jnp.int32), jnp.zeros(())
-        return Phase(count, count, loss, loss, loss, loss)
-
-    def update(updates, state, params=None, **extra):
-        value = extra["value"]
-        age = state.step - state.began
-        # Plain means at first, moving ones then.
-        few, many = jnp.minimum(age + 1.0, 10.0), jnp.minimum(age + 1.0, 100.0)
-        last = jnp.where(state.step == 0, value, state.last)
-        fast = state.fast + (value - state.fast) / few
-        slow = state.slow + (value - state.slow) / many
-        noise = state.noise + (jnp.abs(value - last) - state.noise) / many
-        risen = fast - slow > jnp.maximum(0.25 * jnp.abs(slow), 2 * noise)
-        began = jnp.where((age >= WAIT) & risen, state.step, state.began)
-        rate = warmup_cosine(peak, steps - began, warmup)(state.step - began)
-        updates = optax.tree.scale(jnp.negative(rate), updates)
-        return updates, Phase(state.step + 1, began, value, fast, slow, noise)
-
-    return optax.GradientTransformationExtraArgs(init, update)
-
 
 def transformation(hp, workload):
-    return optax.chain(
-        optax.scale_by_adam(1 - hp.one_minus_beta1, 0.99),
-        optax.add_decayed_weights(hp.weight_decay),
-        scale_by_rewarmed(hp.learning_rate, workload.step_hint, hp.warmup),
-    )
+    changes = [math.ceil(examples / workload.batch_size) for examples in workload.data_changes]
+    starts = [0, *(step for step in changes if step < workload.step_hint)]
+    schedules = [
+        warmup_cosine(hp.learning_rate, workload.step_hint - start, hp.warmup) for start in starts
+    ]
+    rate = optax.join_schedules(schedules, starts[1:])
+    return optax.adamw(rate, b1=1 - hp.one_minus_beta1, b2=0.99, weight_decay=hp.weight_decay)
 
 
 submission = from_optax(transformation, steps=lambda workload: workload.step_hint)

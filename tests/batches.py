@@ -143,6 +143,10 @@ class Given:
     def sizes(self) -> Mapping[Split, int]:
         return dict.fromkeys(Split, 4)
 
+    @property
+    def changes(self) -> tuple[int, ...]:
+        return ()
+
     def missing(self) -> str | None:
         return None
 

@@ -81,6 +81,11 @@ class RecordDataset:
     _opened: dict[Any, Records] = field(default_factory=dict, init=False, repr=False)
 
     @property
+    def changes(self) -> tuple[int, ...]:
+        """None: what is read from disk is trained on whole, epoch after epoch."""
+        return ()
+
+    @property
     def data_root(self) -> Path:
         """The folder below which its files are."""
         return self.root or data_root()

@@ -49,6 +49,31 @@ class Order:
         return permutation(self.examples, self._seed, epoch)
 
 
+class PhasedOrder:
+    """Sets of examples one after the other, each in permutations without end until the next begins.
+
+    Args:
+        phases: For each how many examples were drawn before it, the first 0, and its examples,
+            int (examples,).
+        seed: Decides the orders.
+    """
+
+    def __init__(self, phases: Sequence[tuple[int, np.ndarray]], seed: int) -> None:
+        self._begins = [begin for begin, _ in phases]
+        self._rows = [rows for _, rows in phases]
+        self._orders = [Order(len(rows), seed) for rows in self._rows]
+
+    def take(self, start: int, stop: int) -> np.ndarray:
+        """The `start`th to `stop`th example drawn, int (stop - start,)."""
+        parts = []
+        ends = [*self._begins[1:], stop]
+        phases = zip(self._begins, ends, self._rows, self._orders, strict=True)
+        for begin, end, rows, order in phases:
+            if (first := max(start, begin)) < (last := min(stop, end)):
+                parts.append(rows[order.take(first - begin, last - begin)])
+        return np.concatenate(parts)
+
+
 class BlockOrder(Order):
     """Blocks of neighbouring examples in random order, each read from its start to its end.
 

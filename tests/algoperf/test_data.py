@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algoperf.data import ArrayDataset, hash_of
+from algoperf.data import ArrayDataset, Phase, hash_of
 from algoperf.spec import Split
 
 
@@ -70,3 +71,17 @@ def test_a_batch_larger_than_the_data_wraps_around():
     order = drawn(numbered(3).training(8, seed=0), 3)
     assert len(order) == 24
     assert all(sorted(order[start : start + 3]) == [0, 1, 2] for start in range(0, 24, 3))
+
+
+def test_data_that_change_give_each_phase_its_own_examples_at_any_batch_size():
+    """Rows 0 to 2 for the first ten examples, then 3 to 6; in the middle of a batch."""
+    phases = (Phase(0, lambda _: np.arange(3)), Phase(10, lambda _: np.arange(3, 7)))
+    data = dataclasses.replace(numbered(7), phases=phases)
+    assert data.changes == (10,)
+    drawn_ = drawn(data.training(4, seed=0), 6)
+    assert set(drawn_[:10]) == {0, 1, 2}
+    assert [sorted(drawn_[start : start + 3]) for start in (0, 3, 6)] == [[0, 1, 2]] * 3
+    assert [sorted(drawn_[start : start + 4]) for start in (10, 14, 18)] == [[3, 4, 5, 6]] * 3
+    assert drawn(data.training(3, seed=0), 8) == drawn_
+    assert drawn(data.training(4, seed=0, position=2), 4) == drawn_[8:]
+    assert numbered(7).changes == ()

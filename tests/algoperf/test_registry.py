@@ -20,7 +20,7 @@ def test_unknown_names_come_with_a_way_out():
         rulesets.of_suite("quik")
 
 
-UNSCORED = {"mnist", "cifar", "finewebedu_lm"}
+UNSCORED = {"mnist", "cifar", "finewebedu_lm", "digits_continued"}
 """For development, or without a budget."""
 
 
