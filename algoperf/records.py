@@ -14,7 +14,8 @@
         traceback.txt           if it failed
 
 `recording` writes it: in the hidden folder `.trial_<k>.<n>.partial`, renamed when the trial has
-ended. A folder `trial_<k>` is a whole trial.
+ended. A folder `trial_<k>` is a whole trial. One that was repeated since its machine was slow has
+other records beside it, in `.trial_<k>.<n>.aside`, which do not count.
 """
 
 import json
@@ -46,6 +47,12 @@ TRACEBACK = "traceback.txt"
 PARAMETERS = "reached.npz"
 VERDICT = "verification.json"
 FRAMEWORK = "jax"
+ASIDE = ".aside"
+
+
+def aside(trial: Path, number: int) -> Path:
+    """Where the trial's `number`th record that does not count lies, from 1."""
+    return trial.with_name(f".{trial.name}.{number}{ASIDE}")
 
 
 def trial_folder(results: Path, submission: str, study: int, workload: str, trial: int) -> Path:
@@ -70,6 +77,7 @@ class TrialSpec:
         ruleset: External or self-tuning.
         rules: Name of the rules.
         fixed: Targets, budget and step hint for this trial.
+        repeat: How often it was recorded before, if it is to be repeated.
     """
 
     submission: str
@@ -83,14 +91,22 @@ class TrialSpec:
     ruleset: Ruleset
     rules: str
     fixed: WorkloadRules
+    repeat: int = 0
 
     @property
     def label(self) -> str:
-        return f"{self.submission} on {self.workload}, study {self.study}, trial {self.trial}"
+        again = f", repeat {self.repeat}" if self.repeat else ""
+        place = f"study {self.study}, trial {self.trial}"
+        return f"{self.submission} on {self.workload}, {place}{again}"
 
     def folder(self, results: Path) -> Path:
         """Where the finished trial lies."""
         return trial_folder(results, self.submission, self.study, self.workload, self.trial)
+
+    def is_recorded(self, results: Path) -> bool:
+        """Whether there is nothing left to do: of two records, one lies aside."""
+        folder = self.folder(results)
+        return folder.exists() and (not self.repeat or aside(folder, self.repeat).exists())
 
 
 @dataclass(frozen=True)
@@ -111,6 +127,11 @@ class Ending:
 def finished(results: Path, submission: str) -> Iterator[Path]:
     """Folders of the submission's finished trials."""
     yield from (results / submission).glob("study_*/*/trial_*")
+
+
+def every(results: Path) -> Iterator[Path]:
+    """Folders of all finished trials."""
+    yield from results.glob("*/study_*/*/trial_*")
 
 
 def read_manifest(trial: Path) -> dict[str, Any] | None:
