@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +12,9 @@ from algoperf.records import TrialSpec
 from algoperf.rulesets import Rules
 from algoperf.slowed import Slowed
 from algoperf.study import Plan, duration
+
+if TYPE_CHECKING:
+    from algoperf.tuning import Point
 
 
 def summary(plan: Plan, rules: Rules, workloads: Sequence[str], results: object) -> Iterator[str]:
@@ -82,14 +86,11 @@ def _hours(specs: Sequence[TrialSpec]) -> str:
 
 def _points(todo: Sequence[TrialSpec]) -> Iterator[Table]:
     """For each externally tuned submission the points, which are the same on every workload."""
-    for submission in dict.fromkeys(spec.submission for spec in todo):
-        points = {
-            (spec.study, spec.trial): spec.point
-            for spec in todo
-            if spec.submission == submission and spec.point
-        }
-        if not points:
-            continue
+    found: dict[str, dict[tuple[int, int], Point]] = {}
+    for spec in todo:
+        if spec.point:
+            found.setdefault(spec.submission, {})[spec.study, spec.trial] = spec.point
+    for submission, points in found.items():
         shown = Table(title=f"Points of {submission}")
         names = list(next(iter(points.values())))
         for heading in ("study", "trial", *names):

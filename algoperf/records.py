@@ -18,8 +18,10 @@ ended. A folder `trial_<k>` is a whole trial. One that was repeated since its ma
 other records beside it, in `.trial_<k>.<n>.aside`, which do not count.
 """
 
+import functools
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,10 +57,14 @@ def aside(trial: Path, number: int) -> Path:
     return trial.with_name(f".{trial.name}.{number}{ASIDE}")
 
 
-def trial_folder(results: Path, submission: str, study: int, workload: str, trial: int) -> Path:
-    """Where a finished trial lies."""
-    study_folder = results / submission / f"study_{study}"
-    return study_folder / f"{workload}_{FRAMEWORK}" / f"trial_{trial}"
+def workload_folder(results: Path, submission: str, study: int, workload: str) -> Path:
+    """Where the trials of a study on a workload lie."""
+    return results / submission / f"study_{study}" / f"{workload}_{FRAMEWORK}"
+
+
+def trial_name(trial: int) -> str:
+    """The name of a finished trial's folder."""
+    return f"trial_{trial}"
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,8 @@ class TrialSpec:
 
     def folder(self, results: Path) -> Path:
         """Where the finished trial lies."""
-        return trial_folder(results, self.submission, self.study, self.workload, self.trial)
+        above = workload_folder(results, self.submission, self.study, self.workload)
+        return above / trial_name(self.trial)
 
     def is_recorded(self, results: Path) -> bool:
         """Whether there is nothing left to do: of two records, one lies aside."""
@@ -126,12 +133,25 @@ class Ending:
 
 def finished(results: Path, submission: str) -> Iterator[Path]:
     """Folders of the submission's finished trials."""
-    yield from (results / submission).glob("study_*/*/trial_*")
+    for study in _below(results / submission, "study_"):
+        for workload in _below(study):
+            yield from _below(workload, "trial_")
 
 
 def every(results: Path) -> Iterator[Path]:
     """Folders of all finished trials."""
-    yield from results.glob("*/study_*/*/trial_*")
+    for submission in _below(results):
+        yield from finished(results, submission.name)
+
+
+def _below(folder: Path, prefix: str = "") -> Iterator[Path]:
+    """The folders in it whose names begin so; listed once, since there may be very many."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.name.startswith(prefix) and e.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    yield from (folder / name for name in names)
 
 
 def read_manifest(trial: Path) -> dict[str, Any] | None:
@@ -189,7 +209,12 @@ def is_of(manifest: Mapping[str, Any], spec: TrialSpec) -> bool:
 
 def same_fixed(manifest: Mapping[str, Any], fixed: WorkloadRules) -> bool:
     """Whether the recorded trial had these targets, this budget and this step hint."""
-    return manifest["workload"]["fixed"] == plain(asdict(fixed))
+    return manifest["workload"]["fixed"] == _as_recorded(fixed)
+
+
+@functools.cache  # the same for the trials of a workload, of which there may be very many
+def _as_recorded(fixed: WorkloadRules) -> Any:
+    return plain(asdict(fixed))
 
 
 def reached(folder: Path) -> dict[Path, dict[str, Any]]:

@@ -206,15 +206,15 @@ def _check_ruleset(name: str, ruleset: Ruleset, asked: Ruleset | None) -> None:
 
 def notes(todo: Sequence[TrialSpec]) -> list[str]:
     """What has to be said of a submission on a workload before it is run there."""
+    places = {(spec.submission, spec.workload): spec.path for spec in todo}
+    theirs = set(filter(sources.is_mlcommons, set(places.values())))
     found: dict[tuple[str, str], tuple[str, ...]] = {}
-    for spec in todo:
-        place = spec.submission, spec.workload
-        if place in found or not sources.is_mlcommons(spec.path):
-            continue
-        from algoperf.submission import load
+    for (name, workload), path in places.items():
+        if path in theirs:
+            from algoperf.submission import load
 
-        workload = registry.workload(spec.workload)
-        found[place] = load(spec.path).algorithm.notes(workload)
+            notes = load(path).algorithm.notes(registry.workload(workload))
+            found[name, workload] = notes
     return [f"{name}: {note}" for (name, _), said in found.items() for note in said]
 
 
@@ -223,9 +223,10 @@ def places(
 ) -> dict[tuple[int, str, int], Path]:
     """(study, workload, trial) to folder, of everything asked for."""
     return {
-        (study, workload, trial): records.trial_folder(results, name, study, workload, trial)
+        (study, workload, trial): above / records.trial_name(trial)
         for study in range(1, _studies(granted, studies) + 1)
         for workload in workloads
+        for above in (records.workload_folder(results, name, study, workload),)
         for trial in range(1, granted.trials + 1)
     }
 
