@@ -48,6 +48,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--plan", action="store_true",
         help="show trials, points, budgets and the most that they cost, and stop",
     )  # fmt: skip
+    verb.add_argument(
+        "--rerun-slowed", action="store_true",
+        help="then repeat trials during which the machine was slow; all records are kept",
+    )  # fmt: skip
+    verb.add_argument(
+        "--repeats", type=int, metavar="N", help="each at most so often (default: once)"
+    )
     _add_data(verb)
     _add_cluster(verb)
 

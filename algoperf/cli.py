@@ -8,13 +8,14 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import app, logging
 from rich.console import Console
 
-from algoperf import arguments, listing, registry, rulesets
+from algoperf import arguments, listing, records, registry, rulesets
 from algoperf.errors import UserError
 from algoperf.inputs.extra import DATA_VARIABLE
 from algoperf.rulesets import Rules, Ruleset
@@ -22,6 +23,7 @@ from algoperf.rulesets import Rules, Ruleset
 if TYPE_CHECKING:
     from algoperf.console import Display
     from algoperf.records import TrialSpec
+    from algoperf.slowed import Slowed
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -77,17 +79,17 @@ def run(
     held_out: int | None = None,
     qualification: bool = False,
     plan: bool = False,
+    rerun_slowed: bool = False,
+    repeats: int | None = None,
     executor: str = "local",
     detach: bool = False,
     slurm: Mapping[str, Any] | None = None,
 ) -> None:
     """Trains what is missing of `submissions` x `workloads` in the results folder."""
     from algoperf import held_out as variants
-    from algoperf import planned, study
-    from algoperf.console import Display
+    from algoperf import planned, slowed, study
 
-    if studies is not None and studies < 1:
-        raise UserError(f"--studies is {studies}; it must be at least 1.")
+    _check_counts(studies, repeats, rerun_slowed=rerun_slowed)
     cluster = _cluster(executor, slurm or {}, detach=detach)
     fixed = rulesets.of_suite(suite, rules)
     if held_out is not None:
@@ -103,24 +105,71 @@ def run(
         console.print(note, style="yellow", soft_wrap=True, highlight=False, markup=False)
     if unset := planned.unset(fixed, names):
         console.print(unset, style="yellow", soft_wrap=True, highlight=False, markup=False)
+    slow = partial(slowed.find, submissions, names, fixed, folder, studies)
     if plan:
         for shown in planned.tables(todo):
             console.print(shown)
+        for shown in planned.repeats(slow()) if rerun_slowed else ():
+            console.print(shown, soft_wrap=isinstance(shown, str), highlight=False)
         return
     if held_out is not None:
         variants.keep(folder, fixed, held_out)
-    if not todo.todo:
-        return
-    _require_data({spec.workload for spec in todo.todo})
-    with Display(console, todo.done, todo.total) as display:
-        if cluster is None:
-            study.run(todo.todo, folder, display)
-        else:
-            cluster(todo.todo, folder, display)
+    train = partial(_train, cluster or study.run, folder, console)
+    if todo.todo:
+        train(todo.todo, todo.done)
+    if rerun_slowed:
+        # Who does not wait for repeats cannot know which of them were slowed, too.
+        _repeat(slow, train, console, 1 if detach else repeats or 1)
+
+
+def _check_counts(studies: int | None, repeats: int | None, *, rerun_slowed: bool) -> None:
+    for option, value in (("--studies", studies), ("--repeats", repeats)):
+        if value is not None and value < 1:
+            raise UserError(f"{option} is {value}; it must be at least 1.")
+    if repeats is not None and not rerun_slowed:
+        raise UserError("--repeats needs --rerun-slowed.")
+
+
+def _repeat(
+    slow: "Callable[[], list[Slowed]]",
+    train: "Callable[[Sequence[TrialSpec]], None]",
+    console: Console,
+    most: int,
+) -> None:
+    """Repeats slowed trials, and those of them that were slowed again, at most so often."""
+    from algoperf import planned
+
+    for _ in range(most):
+        found = slow()
+        _say(console, planned.slowed(found))
+        if not found:
+            break
+        train([one.spec for one in found])
+
+
+def _train(
+    runner: "Callable[[Sequence[TrialSpec], Path, Display], None]",
+    folder: Path,
+    console: Console,
+    todo: "Sequence[TrialSpec]",
+    done: int = 0,
+) -> None:
+    """Runs trials, shows how they go on, and says which failed."""
+    from algoperf.console import Display
+
+    _require_data({spec.workload for spec in todo})
+    with Display(console, done, done + len(todo)) as display:
+        runner(todo, folder, display)
     for spec in display.failed:
+        where = spec.folder(folder)
+        cure = (
+            f"The record before counts; {records.aside(where, spec.repeat)} says why."
+            if spec.repeat
+            else f"Its folder {where} says why; delete it to run the trial again, or move "
+            f"{folder / spec.submission} away once the file is mended."
+        )
         console.print(
-            f"Failed: {spec.label}. Its folder {spec.folder(folder)} says why; delete it to run "
-            f"the trial again, or move {folder / spec.submission} away once the file is mended.",
+            f"Failed: {spec.label}. {cure}",
             style="red",
             soft_wrap=True,
             markup=False,

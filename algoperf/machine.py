@@ -1,6 +1,7 @@
 """What hardware and software this is, and how fast it is at the moment. No jax."""
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -44,10 +45,12 @@ def fingerprint_id(fingerprint: dict[str, Any]) -> str:
 
 def versions() -> dict[str, str]:
     """Python and the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        found[package] = importlib.metadata.version(package)
-    return found
+    return {"python": platform.python_version(), **_installed()}
+
+
+@functools.cache  # each is read from a file, and a process has the packages that it has
+def _installed() -> Mapping[str, str]:
+    return {package: importlib.metadata.version(package) for package in _PACKAGES}
 
 
 def _cpu_model() -> str:

@@ -2,13 +2,19 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
+from algoperf import machine
 from algoperf.records import TrialSpec
 from algoperf.rulesets import Rules
-from algoperf.study import Plan
+from algoperf.slowed import Slowed
+from algoperf.study import Plan, duration
+
+if TYPE_CHECKING:
+    from algoperf.tuning import Point
 
 
 def summary(plan: Plan, rules: Rules, workloads: Sequence[str], results: object) -> Iterator[str]:
@@ -80,14 +86,11 @@ def _hours(specs: Sequence[TrialSpec]) -> str:
 
 def _points(todo: Sequence[TrialSpec]) -> Iterator[Table]:
     """For each externally tuned submission the points, which are the same on every workload."""
-    for submission in dict.fromkeys(spec.submission for spec in todo):
-        points = {
-            (spec.study, spec.trial): spec.point
-            for spec in todo
-            if spec.submission == submission and spec.point
-        }
-        if not points:
-            continue
+    found: dict[str, dict[tuple[int, int], Point]] = {}
+    for spec in todo:
+        if spec.point:
+            found.setdefault(spec.submission, {})[spec.study, spec.trial] = spec.point
+    for submission, points in found.items():
         shown = Table(title=f"Points of {submission}")
         names = list(next(iter(points.values())))
         for heading in ("study", "trial", *names):
@@ -96,3 +99,31 @@ def _points(todo: Sequence[TrialSpec]) -> Iterator[Table]:
             cells = (f"{v:.5g}" if isinstance(v, float) else str(v) for v in point.values())
             shown.add_row(str(study), str(trial), *(Text(cell) for cell in cells))
         yield shown
+
+
+def slowed(found: Sequence[Slowed]) -> str:
+    """How many recorded trials are to be repeated, as a line."""
+    by = f"slowed down by {machine.SLOWED - 1:.0%} or more"
+    if not found:
+        return f"No recorded trial ran while the machine was {by}."
+    seconds = sum(slow.spec.fixed.budget_s for slow in found)
+    most = "" if math.isinf(seconds) else f" (at most {duration(seconds)} of training)"
+    return f"{len(found)} recorded trials ran while the machine was {by}; to be repeated{most}."
+
+
+def repeats(found: Sequence[Slowed]) -> Iterator[str | Table]:
+    """The same with a row a trial."""
+    yield slowed(found)
+    if not found:
+        return
+    shown = Table(title="To be repeated")
+    for heading in ("submission", "workload"):
+        shown.add_column(heading, overflow="fold")
+    for heading in ("study", "trial", "repeat", "slowed by", "budget [s]"):
+        shown.add_column(heading, justify="right")
+    for slow in found:
+        spec = slow.spec
+        numbers = (spec.study, spec.trial, spec.repeat)
+        by, budget = f"{slow.slowdown - 1:.0%}", f"{spec.fixed.budget_s:,.0f}"
+        shown.add_row(spec.submission, spec.workload, *map(str, numbers), by, budget)
+    yield shown

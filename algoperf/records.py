@@ -14,11 +14,14 @@
         traceback.txt           if it failed
 
 `recording` writes it: in the hidden folder `.trial_<k>.<n>.partial`, renamed when the trial has
-ended. A folder `trial_<k>` is a whole trial.
+ended. A folder `trial_<k>` is a whole trial. One that was repeated since its machine was slow has
+other records beside it, in `.trial_<k>.<n>.aside`, which do not count.
 """
 
+import functools
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,12 +49,22 @@ TRACEBACK = "traceback.txt"
 PARAMETERS = "reached.npz"
 VERDICT = "verification.json"
 FRAMEWORK = "jax"
+ASIDE = ".aside"
 
 
-def trial_folder(results: Path, submission: str, study: int, workload: str, trial: int) -> Path:
-    """Where a finished trial lies."""
-    study_folder = results / submission / f"study_{study}"
-    return study_folder / f"{workload}_{FRAMEWORK}" / f"trial_{trial}"
+def aside(trial: Path, number: int) -> Path:
+    """Where the trial's `number`th record that does not count lies, from 1."""
+    return trial.with_name(f".{trial.name}.{number}{ASIDE}")
+
+
+def workload_folder(results: Path, submission: str, study: int, workload: str) -> Path:
+    """Where the trials of a study on a workload lie."""
+    return results / submission / f"study_{study}" / f"{workload}_{FRAMEWORK}"
+
+
+def trial_name(trial: int) -> str:
+    """The name of a finished trial's folder."""
+    return f"trial_{trial}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,7 @@ class TrialSpec:
         ruleset: External or self-tuning.
         rules: Name of the rules.
         fixed: Targets, budget and step hint for this trial.
+        repeat: How often it was recorded before, if it is to be repeated.
     """
 
     submission: str
@@ -83,14 +97,23 @@ class TrialSpec:
     ruleset: Ruleset
     rules: str
     fixed: WorkloadRules
+    repeat: int = 0
 
     @property
     def label(self) -> str:
-        return f"{self.submission} on {self.workload}, study {self.study}, trial {self.trial}"
+        again = f", repeat {self.repeat}" if self.repeat else ""
+        place = f"study {self.study}, trial {self.trial}"
+        return f"{self.submission} on {self.workload}, {place}{again}"
 
     def folder(self, results: Path) -> Path:
         """Where the finished trial lies."""
-        return trial_folder(results, self.submission, self.study, self.workload, self.trial)
+        above = workload_folder(results, self.submission, self.study, self.workload)
+        return above / trial_name(self.trial)
+
+    def is_recorded(self, results: Path) -> bool:
+        """Whether there is nothing left to do: of two records, one lies aside."""
+        folder = self.folder(results)
+        return folder.exists() and (not self.repeat or aside(folder, self.repeat).exists())
 
 
 @dataclass(frozen=True)
@@ -110,7 +133,25 @@ class Ending:
 
 def finished(results: Path, submission: str) -> Iterator[Path]:
     """Folders of the submission's finished trials."""
-    yield from (results / submission).glob("study_*/*/trial_*")
+    for study in _below(results / submission, "study_"):
+        for workload in _below(study):
+            yield from _below(workload, "trial_")
+
+
+def every(results: Path) -> Iterator[Path]:
+    """Folders of all finished trials."""
+    for submission in _below(results):
+        yield from finished(results, submission.name)
+
+
+def _below(folder: Path, prefix: str = "") -> Iterator[Path]:
+    """The folders in it whose names begin so; listed once, since there may be very many."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.name.startswith(prefix) and e.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    yield from (folder / name for name in names)
 
 
 def read_manifest(trial: Path) -> dict[str, Any] | None:
@@ -168,7 +209,12 @@ def is_of(manifest: Mapping[str, Any], spec: TrialSpec) -> bool:
 
 def same_fixed(manifest: Mapping[str, Any], fixed: WorkloadRules) -> bool:
     """Whether the recorded trial had these targets, this budget and this step hint."""
-    return manifest["workload"]["fixed"] == plain(asdict(fixed))
+    return manifest["workload"]["fixed"] == _as_recorded(fixed)
+
+
+@functools.cache  # the same for the trials of a workload, of which there may be very many
+def _as_recorded(fixed: WorkloadRules) -> Any:
+    return plain(asdict(fixed))
 
 
 def reached(folder: Path) -> dict[Path, dict[str, Any]]:

@@ -3,11 +3,11 @@
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from algoperf import records, registry, sources, tuning
 from algoperf.errors import UserError
@@ -103,9 +103,23 @@ def plan(
     todo = [spec for specs in whole for spec in specs]
     for name in dict.fromkeys(spec.workload for spec in todo):
         registry.workload(name)  # tells if there is none
+    return Plan(done, tuple(in_order(todo, workloads, lambda spec: spec)))
+
+
+Item = TypeVar("Item")
+
+
+def in_order(
+    items: Iterable[Item], workloads: Sequence[str], spec: Callable[[Item], TrialSpec]
+) -> list[Item]:
+    """In the order in which trials are run; see `plan`."""
     order = {name: place for place, name in enumerate(workloads)}
-    todo.sort(key=lambda spec: (spec.study, order[spec.workload], spec.trial))
-    return Plan(done, tuple(todo))
+
+    def place(item: Item) -> tuple[int, int, int]:
+        own = spec(item)
+        return own.study, order[own.workload], own.trial
+
+    return sorted(items, key=place)
 
 
 def _paths(submissions: Sequence[str], faults: list[str]) -> list[Path]:
@@ -137,9 +151,9 @@ def _of_submission(
     ruleset = _recorded_ruleset(results, name, sha256, rules)
     if ruleset is not None:
         _check_ruleset(name, ruleset, asked)
-        places = _places(results, name, workloads, rules.tuning[ruleset], studies)
-        if all(folder.exists() for folder in places.values()):
-            return [], len(places)
+        found = places(results, name, workloads, rules.tuning[ruleset], studies)
+        if all(folder.exists() for folder in found.values()):
+            return [], len(found)
     from algoperf.submission import load  # imports jax, so only if there is something to run
 
     space = load(path).search_space
@@ -152,7 +166,7 @@ def _of_submission(
             points = tuning.draw(space, _studies(granted, studies) * granted.trials, rules.seed)
         except UserError as error:
             raise UserError(f"{name}: {error}") from None
-    places = _places(results, name, workloads, granted, studies)
+    found = places(results, name, workloads, granted, studies)
     todo = [
         TrialSpec(
             submission=name,
@@ -167,10 +181,10 @@ def _of_submission(
             rules=rules.name,
             fixed=rules.fixed(workload, ruleset),
         )
-        for (study, workload, trial), folder in places.items()
+        for (study, workload, trial), folder in found.items()
         if not folder.exists()
     ]
-    return todo, len(places) - len(todo)
+    return todo, len(found) - len(todo)
 
 
 def _studies(granted: Tuning, asked: int | None) -> int:
@@ -192,26 +206,27 @@ def _check_ruleset(name: str, ruleset: Ruleset, asked: Ruleset | None) -> None:
 
 def notes(todo: Sequence[TrialSpec]) -> list[str]:
     """What has to be said of a submission on a workload before it is run there."""
+    places = {(spec.submission, spec.workload): spec.path for spec in todo}
+    theirs = set(filter(sources.is_mlcommons, set(places.values())))
     found: dict[tuple[str, str], tuple[str, ...]] = {}
-    for spec in todo:
-        place = spec.submission, spec.workload
-        if place in found or not sources.is_mlcommons(spec.path):
-            continue
-        from algoperf.submission import load
+    for (name, workload), path in places.items():
+        if path in theirs:
+            from algoperf.submission import load
 
-        workload = registry.workload(spec.workload)
-        found[place] = load(spec.path).algorithm.notes(workload)
+            notes = load(path).algorithm.notes(registry.workload(workload))
+            found[name, workload] = notes
     return [f"{name}: {note}" for (name, _), said in found.items() for note in said]
 
 
-def _places(
+def places(
     results: Path, name: str, workloads: Sequence[str], granted: Tuning, studies: int | None
 ) -> dict[tuple[int, str, int], Path]:
     """(study, workload, trial) to folder, of everything asked for."""
     return {
-        (study, workload, trial): records.trial_folder(results, name, study, workload, trial)
+        (study, workload, trial): above / records.trial_name(trial)
         for study in range(1, _studies(granted, studies) + 1)
         for workload in workloads
+        for above in (records.workload_folder(results, name, study, workload),)
         for trial in range(1, granted.trials + 1)
     }
 
@@ -305,7 +320,7 @@ def run(
 
     def attempt(spec: TrialSpec) -> bool:
         """Whether the trial is recorded afterwards."""
-        if spec.folder(executor.results).exists():
+        if spec.is_recorded(executor.results):
             watcher.elsewhere(spec)
             return True
         with turn(executor.results, wait_turn) if take_turns else nullcontext():
@@ -314,7 +329,7 @@ def run(
                 tell_once(f"{spec.label} is run by {claim or 'another run'}.")
                 return False
             with claim:
-                if spec.folder(executor.results).exists():  # recorded before it was claimed
+                if spec.is_recorded(executor.results):  # before it was claimed
                     watcher.elsewhere(spec)
                     return True
                 watcher.began(spec)

@@ -154,7 +154,7 @@ class _Followed:
     def look(self) -> None:
         """Lets go of those that are recorded."""
         for label, spec in list(self.left.items()):
-            if (ending := _ending(spec.folder(self.results))) is not None:
+            if (ending := _ending(spec, self.results)) is not None:
                 self.watcher.ended(spec, ending)
                 del self.left[label]
 
@@ -187,10 +187,11 @@ class _Followed:
             self.watcher.told(text)
 
 
-def _ending(folder: Path) -> Ending | None:
+def _ending(spec: TrialSpec, results: Path) -> Ending | None:
     """How the trial ended; None if it has not."""
-    if not folder.exists():
+    if not spec.is_recorded(results):
         return None
+    folder = spec.folder(results)
     manifest = records.read_manifest(folder)
     if manifest is None:  # it is there, so it is no longer to be run; `plan` will say what is wrong
         return Ending(Status.FAILED, f"{folder} has no readable {records.MANIFEST}", steps=None)

@@ -193,7 +193,7 @@ def score(folders: Sequence[Path], rules: Rules, options: Options | None = None)
         ),
         chosen=chosen,
         logs=logs,
-        notes=_notes(submissions, fewest, _partly(by_study, suite), scores),
+        notes=_notes(submissions, fewest, _partly(by_study, suite), scores, logs.trials),
         **_sure(scores.iloc[order].reset_index(drop=True), samples, order, fewest[order] > 1),
     )
 
@@ -328,7 +328,11 @@ def _partly(by_study: Floats, suite: Suite) -> int:
 
 
 def _notes(
-    submissions: list[str], fewest: NDArray[np.int64], partly: int, scores: pd.DataFrame
+    submissions: list[str],
+    fewest: NDArray[np.int64],
+    partly: int,
+    scores: pd.DataFrame,
+    trials: pd.DataFrame,
 ) -> list[str]:
     notes = []
     if single := [name for name, few in zip(submissions, fewest, strict=True) if few == 1]:
@@ -352,6 +356,11 @@ def _notes(
         notes.append(
             "Studies whose time rests on a trial during which the machine was slowed down by "
             f"{machine.SLOWED - 1:.0%} or more: {', '.join(parts)}."
+        )
+    if repeated := int((trials["repeats"] > 0).sum()):
+        notes.append(
+            f"{repeated} of {len(trials)} trials were repeated since the machine was slow while "
+            "they ran; of each, the record that was slowed least counts, the others lie beside it."
         )
     if scores["mismatched"].any():
         names = ", ".join(scores.loc[scores["mismatched"] > 0, "submission"])

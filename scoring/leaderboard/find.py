@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from algoperf.records import MEASUREMENTS
 _STUDY = re.compile(r"study_(\d+)")
 _WORKLOAD = re.compile(r"(.+)_(jax|pytorch)")
 _TRIAL = re.compile(r"trial_(\d+)")
+_ASIDE = re.compile(r"\.(trial_\d+)\.\d+\.aside")
 
 
 def shown(name: str) -> str:
@@ -36,7 +38,7 @@ class Problem:
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """A trial, as its place in the tree names it."""
+    """A trial, as its place in the tree names it; `repeats` records of it lie aside."""
 
     submission: str
     study: int
@@ -44,6 +46,7 @@ class Place:
     framework: str
     trial: int
     path: str
+    repeats: int = 0
 
     @property
     def measurements(self) -> str:
@@ -61,6 +64,8 @@ class _Walk:
 
     places: set[Place] = field(default_factory=set)
     problems: dict[str, str] = field(default_factory=dict)
+    repeats: Counter[str] = field(default_factory=Counter)
+    """Of a trial's folder: how many records of it lie aside."""
     barren: set[str] = field(default_factory=set)
     """Folders that ought to hold trials; those that do are taken out."""
 
@@ -116,8 +121,11 @@ def _folders(root: str, walk: _Walk) -> Iterator[tuple[str, list[str]]]:
         kept = []
         for name in sorted(names):
             below = path + os.sep + name
-            # What begins with a dot is a trial that is still being written, or a cache.
+            # What begins with a dot is a trial that is still being written, one that was repeated,
+            # or a cache.
             if name.startswith("."):
+                if (aside := _ASIDE.fullmatch(name)) is not None:
+                    walk.repeats[path + os.sep + aside[1]] += 1
                 continue
             if os.path.islink(below):  # noqa: PTH114 - thousands of them
                 real = os.path.realpath(below)
@@ -134,7 +142,7 @@ def _see(walk: _Walk, root: str, path: str, files: Sequence[str]) -> None:
     """Sorts one folder: a trial, something that should hold trials, a stray, or nothing."""
     names = Path(path).parts
     inside = names[len(Path(root).parts) :]
-    place = _place(path, names)
+    place = _place(path, names, walk.repeats[path])
     if place is not None and _is_free(inside[:-3]):
         walk.places.add(place)
     elif place is not None or MEASUREMENTS in files:
@@ -168,7 +176,7 @@ def _is_free(above: Sequence[str]) -> bool:
     return not any(_STUDY.fullmatch(name) or _TRIAL.fullmatch(name) for name in above)
 
 
-def _place(path: str, names: Sequence[str]) -> Place | None:
+def _place(path: str, names: Sequence[str], repeats: int) -> Place | None:
     if len(names) < 5:
         return None
     submission, *rest = names[-4:]
@@ -178,4 +186,6 @@ def _place(path: str, names: Sequence[str]) -> Place | None:
     )
     if study is None or workload is None or trial is None:
         return None
-    return Place(shown(submission), int(study[1]), workload[1], workload[2], int(trial[1]), path)
+    return Place(
+        shown(submission), int(study[1]), workload[1], workload[2], int(trial[1]), path, repeats
+    )

@@ -5,7 +5,7 @@ Reads our results folders and MLCommons' trees alike.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from algoperf import machine, records
+from algoperf import records, slowed
 from algoperf.errors import UserError
 from algoperf.records import MANIFEST
 from algoperf.rulesets import Rules, Ruleset, Tuning, WorkloadRules
@@ -37,10 +37,11 @@ class Logs:
         trials: One row a trial: `submission`, `study`, `workload`, `framework`, `trial`, `path`,
             `ruleset`, `status` (how it ended, "" if not recorded), `machine` ("" if not recorded,
             None if the manifest cannot be read), `slowdown` (how much slower than its best the
-            machine was, NaN if not measured), `verified` ("match",
-            "mismatch" or ""), `reached`, `time` (when the validation target was first met, on the
-            chosen axis, inf if never), `evaluation` (which one that was, from 0; -1 if never) and
-            `test_time` (the same as `time` for the test target).
+            machine was, NaN if not measured), `repeats` (how many records of it lie aside, since
+            the machine was slower then), `verified` ("match", "mismatch" or ""), `reached`, `time`
+            (when the validation target was first met, on the chosen axis, inf if never),
+            `evaluation` (which one that was, from 0; -1 if never) and `test_time` (the same as
+            `time` for the test target).
         evaluations: One row an evaluation: `row` (of the trial in `trials`) and `FIELDS`.
         problems: What was found wrong on the way.
     """
@@ -81,7 +82,7 @@ def read(
         for place in places
     }
     places = _granted(places, rules, rulesets, problems)
-    best = _best_calibrations(manifests.values())
+    best = slowed.best(manifests.values())
     kept = open_cache(cache)
     rows, arrays = [], []
     for place in places:
@@ -90,7 +91,7 @@ def read(
             place, manifests[place], fixed, rules, column=axis, cache=kept, problems=problems
         )
         row["ruleset"] = rulesets[place]
-        row["slowdown"] = _slowdown(manifests[place], best)
+        row["slowdown"] = slowed.slowdown(manifests[place], best)
         rows.append(row)
         arrays.append(evaluations)
     kept.save()
@@ -188,6 +189,7 @@ def _trial(
         "workload": place.workload,
         "framework": place.framework,
         "trial": place.trial,
+        "repeats": place.repeats,
         "path": path,  # no text: its name may be in no encoding
         "status": status,
         "machine": _machine(path, manifest),
@@ -271,24 +273,6 @@ def _test_time(
         met &= evaluations[:, FIELDS.index("seconds")] <= fixed.budget_s
     times = evaluations[:, FIELDS.index(column)][met]
     return float(times[0]) if len(times) and math.isfinite(times[0]) else math.inf
-
-
-def _best_calibrations(manifests: Iterable[Manifest | None]) -> dict[str, dict[str, float]]:
-    """By machine, the least time of each piece of work that any of its trials saw or knew of."""
-    best: dict[str, dict[str, float]] = {}
-    for manifest in filter(None, manifests):
-        own = best.setdefault(manifest.get("machine_id") or "", {})
-        known = manifest.get("calibration_best") or {}
-        for measured in (known, *(manifest.get("calibration") or {}).values()):
-            for name, seconds in measured.items():
-                own[name] = min(seconds, own.get(name, math.inf))
-    return best
-
-
-def _slowdown(manifest: Manifest | None, best: Mapping[str, Mapping[str, float]]) -> float:
-    if manifest is None or not manifest.get("calibration"):
-        return math.nan
-    return machine.slowdown(manifest["calibration"], best[manifest.get("machine_id") or ""])
 
 
 def _long(arrays: Sequence[NDArray[np.float64]]) -> pd.DataFrame:

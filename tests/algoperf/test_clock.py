@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from algoperf.clock import RUN_AHEAD_S, SUBMISSION, Account, Clock
 from algoperf.compilation import CompileMeter
@@ -172,3 +173,54 @@ def test_jax_reports_what_the_meter_measures():
     elapsed = time.perf_counter() - start
     measured = meter.take(since=start)
     assert 0.3 * elapsed < measured <= elapsed
+
+
+@pytest.fixture
+def compilation_cache(tmp_path):
+    """JAX's persistent cache, in a folder of the test's own; returns what empties it."""
+    options = {
+        "jax_compilation_cache_dir": str(tmp_path),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+
+    def use(values):
+        for name, value in values.items():
+            jax.config.update(name, value)
+        reset_cache()  # it looks for its folder once
+
+    def empty():
+        for path in tmp_path.iterdir():
+            path.unlink()
+
+    use(options)
+    yield empty
+    use(before)
+
+
+def test_what_is_charged_does_not_depend_on_the_compilation_cache(compilation_cache):
+    """A first step that compiles, and one that finds its compilation in the cache."""
+    meter = CompileMeter()
+    meter.listen()
+    charged, compiled = {"cold": [], "warm": []}, {"cold": [], "warm": []}
+
+    def step(x):
+        for place in range(12):
+            x = jnp.sin(x) @ x + jnp.cos(x) * place
+        return x
+
+    argument = jax.block_until_ready(jnp.ones((8, 8)))
+    for _ in range(2):
+        compilation_cache()
+        for state in ("cold", "warm"):
+            jax.clear_caches()  # of this process
+            meter.take(since=0.0)
+            clock = Clock(meter)
+            clock.enter(Account.UPDATE)
+            clock.enter(Account.LOGGING, after=jax.jit(step)(argument))
+            charged[state].append(clock.submission_s)
+            compiled[state].append(clock.compile_s)
+    saved_s = min(compiled["cold"]) - min(compiled["warm"])
+    assert saved_s > min(compiled["cold"]) / 3
+    assert abs(min(charged["cold"]) - min(charged["warm"])) < saved_s / 4

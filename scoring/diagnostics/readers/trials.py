@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from algoperf.records import MANIFEST, read_manifest
+from algoperf.records import ASIDE, MANIFEST, read_manifest
 from algoperf.spec import Status
 from scoring.diagnostics.readers import tidy
 from scoring.diagnostics.table import Rows
@@ -36,7 +36,7 @@ def below(folder: Path, problems: list[Problem]) -> list[Path]:
         problems: Where it is told.
     """
     tables = []
-    for table in sorted(folder.rglob(TABLE)):
+    for table in _counted(folder, TABLE):
         manifest = read_manifest(table.parent)
         if manifest is None:
             ended = (table.parent / MANIFEST).exists()
@@ -47,11 +47,16 @@ def below(folder: Path, problems: list[Problem]) -> list[Path]:
             problems.append(Problem(str(table), what, "left it out"))
         else:
             tables.append(table)
-    every = [path.parent for path in sorted(folder.rglob(MANIFEST)) if read_manifest(path.parent)]
+    every = [path.parent for path in _counted(folder, MANIFEST) if read_manifest(path.parent)]
     if without := [trial for trial in every if not (trial / TABLE).exists()]:
         what = f"{len(without)} of {len(every)} trials have no {TABLE}, the first is {without[0]}"
         problems.append(Problem(str(folder), what, "left them out"))
     return tables
+
+
+def _counted(folder: Path, name: str) -> list[Path]:
+    """Files of that name, but for those of records that lie aside."""
+    return [path for path in sorted(folder.rglob(name)) if path.parent.suffix != ASIDE]
 
 
 def read(table: Path) -> Rows:
