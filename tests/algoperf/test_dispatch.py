@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from pathlib import Path
+from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -97,7 +98,11 @@ def test_who_does_anything_between_steps_makes_them_one_by_one():
     assert made(dataclasses.replace(SGD, select_batch=select_batch), tiny.workload)[2] is None
     charged = dataclasses.replace(tiny.workload, compile_counts=True)
     assert made(SGD, charged)[2] is None
-    broken = dataclasses.replace(SGD, update=Traced(lambda *_: 1 / 0))
+
+    def breaks(*_) -> NoReturn:
+        raise ZeroDivisionError
+
+    broken = dataclasses.replace(SGD, update=Traced(breaks))
     assert made(broken, tiny.workload)[2] is None  # its first step says so
 
 
