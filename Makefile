@@ -47,13 +47,8 @@ format: $(DEV)  ## format in place
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(DEV)   ## what the harness, submissions, scoring and diagnosis cost
-	$(BIN)/python benchmarks/step_cost.py
-	$(BIN)/python benchmarks/checkpoint_cost.py
-	$(BIN)/python benchmarks/start_up.py
-	$(BIN)/python benchmarks/update_cost.py
-	$(BIN)/python benchmarks/score_speed.py
-	$(BIN)/python benchmarks/diagnose.py
+bench: $(DEV)   ## what the harness, submissions, scoring and diagnosis cost; results/benchmarks.md
+	@$(BIN)/python benchmarks/all.py
 
 lock: $(DEV)    ## resolve the dependencies anew
 	$(BIN)/pip install --quiet uv

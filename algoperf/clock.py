@@ -115,10 +115,20 @@ class Clock:
         self._since = now
         self._account = account
 
-    def settle(self, outputs: Any) -> None:
-        """Waits for `outputs` of a step if more than `run_ahead_s` of work may be queued."""
-        self._queued += 1
-        if self._queued >= self._allowed:
+    @property
+    def allowed(self) -> int:
+        """How many steps may be queued, by what they took so far."""
+        return self._allowed
+
+    def settle(self, outputs: Any, count: int = 1) -> None:
+        """Waits for `outputs` if, after as many again, more than `run_ahead_s` could be queued.
+
+        Args:
+            outputs: Of the last step.
+            count: Steps that were dispatched together.
+        """
+        self._queued += count
+        if self._queued + count > self._allowed:
             steps, began = self._queued, self._settled_at
             self._wait(outputs)
             step_s = max(self._settled_at - began, 1e-9) / steps

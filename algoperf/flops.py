@@ -6,7 +6,7 @@ at all, which would flatter the training algorithms that use them.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -79,6 +79,18 @@ def count(function: Callable[..., Any], *args: Any) -> float:
         return _jaxpr(jax.make_jaxpr(function)(*args).jaxpr)
     except _UnboundedError:
         return math.nan
+
+
+def primitives(function: Callable[..., Any], *args: Any) -> frozenset[str]:
+    """Names of all operations in `function(*args)`, those within loops and calls included."""
+
+    def names(jaxpr: Any) -> Iterator[str]:
+        for equation in jaxpr.eqns:
+            yield equation.primitive.name
+            for inner in _inner(equation):
+                yield from names(inner)
+
+    return frozenset(names(jax.make_jaxpr(function)(*args).jaxpr))
 
 
 def _jaxpr(jaxpr: Any) -> float:

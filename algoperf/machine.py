@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from algoperf import allocation
+
 _PACKAGES = ("algoperf", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -32,6 +34,7 @@ def fingerprint(devices: Sequence[str] = ()) -> dict[str, Any]:
         else os.cpu_count(),
         "memory_gib": _memory_gib(),
         "devices": list(devices),
+        "freed_memory": "kept" if allocation.can_keep() else "returned",
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "system": f"{platform.system()} {platform.machine()}",
     }

@@ -32,7 +32,8 @@ import optax
 
 from algoperf import registry, sources, tuning
 from algoperf.data import BatchStream
-from algoperf.errors import TrainingComplete, UserError
+from algoperf.dispatch import Traced
+from algoperf.errors import UserError
 from algoperf.rulesets import Ruleset
 from algoperf.spec import Batch, ModelState, Params, Progress, TrainState
 from algoperf.workload import Workload, WorkloadView
@@ -323,13 +324,7 @@ def from_optax(
             floats, fixed = {}, tuple(point.items())
         return jax.jit(start)(floats, params)
 
-    def update(
-        workload: WorkloadView, train: TrainState, batch: Batch, key: jax.Array, progress: Progress
-    ) -> TrainState:
-        if steps is not None and progress.step >= steps(workload):
-            raise TrainingComplete
-        return _optax_step(transformation, workload, train, batch, key)
-
+    update = Traced(partial(_optax_step, transformation), steps)
     if evaluate is None:
         return Algorithm(init, update)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from algoperf import (
     contract,
+    dispatch,
     flops,
     machine,
     parameters,
@@ -31,7 +32,7 @@ from algoperf.guard import Guard
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending, TrialSpec
 from algoperf.resuming import Saver, reporting
-from algoperf.spec import Evaluation, ModelState, Params, Progress, Split, Status, TrainState
+from algoperf.spec import Batch, Evaluation, ModelState, Params, Progress, Split, Status, TrainState
 from algoperf.submission import Algorithm, load
 from algoperf.workload import Evaluator, Standing, Workload, WorkloadView, init_model
 
@@ -98,6 +99,7 @@ class Run:
     append_table: AppendTable
     keep: Callable[[Params, ModelState], None]
     report: Report
+    several: dispatch.Several | None = None
     save: Callable[[Checkpoint], None] | None = None
     check_rules: Callable[[], None] = lambda: None
     interruptions: int = 0
@@ -240,6 +242,7 @@ def prepare(
         append_table=append_table,
         keep=keep,
         report=report,
+        several=dispatch.several(algorithm, workload, view, train, batch_size),
         save=save,
         step=at.step,
         keys_drawn=at.keys,
@@ -278,19 +281,23 @@ def train_loop(run: Run) -> Ending:
         if clock.compile_s > compile_limit_s(run.budget_s):
             return _ending(run, Status.FAILED, f"{clock.compile_s:.0f} s went into compilation")
         progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
-        select_key, update_key = next(run.keys)
-        run.keys_drawn += 1
-        batch = run.algorithm.select_batch(run.view, run.batches, run.train, select_key, progress)
+        count = _at_once(run)
+        select_keys, update_keys = zip(*itertools.islice(run.keys, count), strict=True)
+        run.keys_drawn += count
+        batches = [
+            run.algorithm.select_batch(run.view, run.batches, run.train, key, progress)
+            for key in select_keys
+        ]
         clock.enter(Account.UPDATE)
         try:
-            run.train = run.algorithm.update(run.view, run.train, batch, update_key, progress)
+            run.train = _updated(run, batches, update_keys, progress)
             contract.check_state(run.train)
         except TrainingComplete:
             complete = True
         else:
             complete = False
-            run.step += 1
-            clock.settle(run.train)
+            run.step += count
+            clock.settle(run.train, count)
             clock.enter(Account.UPDATE)
         evaluated = _due(run) if not complete else _stale(run)
         if evaluated:
@@ -320,6 +327,24 @@ def _ending(run: Run, status: Status, reason: str) -> Ending:
     measured = "" if last is None else f"; validation {target.metric} {last:.5g}"
     aim = "" if math.isnan(target.value) else f" (target {target.value:.5g})"
     return Ending(status, f"{reason} at step {run.step}{measured}{aim}", run.step)
+
+
+def _at_once(run: Run) -> int:
+    """How many steps go to the device together; never past an evaluation."""
+    if run.several is None:
+        return 1
+    every = run.workload.eval_every_steps
+    due = None if every is None else every - run.step % every
+    return run.several.count(run.step, due, run.clock.allowed)
+
+
+def _updated(
+    run: Run, batches: Sequence[Batch], keys: Sequence[jax.Array], progress: Progress
+) -> TrainState:
+    if run.several is not None and len(keys) > 1:
+        return run.several(run.train, batches, keys)
+    (batch,), (key,) = batches, keys
+    return run.algorithm.update(run.view, run.train, batch, key, progress)
 
 
 def _due(run: Run) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 import jax
 import optax
 import orbax.checkpoint
+from alternation import head, row
 
 from algoperf import checkpoint, registry, submission, trial
 from algoperf.checkpoint import Checkpoint
@@ -80,18 +81,20 @@ def main() -> None:
     arguments = parser.parse_args()
     every_s, share = trial.CHECKPOINT_EVERY_S, trial.CHECKPOINT_SHARE
     trial.CHECKPOINT_EVERY_S, trial.CHECKPOINT_SHARE = 0.0, float("inf")
-    print("| workload | size [MB] | checkpoint [ms] | quartiles | share [%] | orbax / ours |")
-    print("|---|---|---|---|---|---|")
+    head("workload", "size [MB]", "checkpoint [ms]", "quartiles", "share [%]", "orbax / ours")
     for name in arguments.workload:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             size, ours, theirs = measure(name, arguments.rounds, Path(folder))
         low, middle, high = statistics.quantiles(ours, n=4)
         ratio = statistics.median(t / o for o, t in zip(ours, theirs, strict=True))
         taken = middle / max(every_s, middle / share)
-        print(
-            f"| {name} | {size / 1e6:.1f} | {middle * 1e3:.0f} | {low * 1e3:.0f} to "
-            f"{high * 1e3:.0f} | {100 * taken:.2f} | {ratio:.1f} |",
-            flush=True,
+        row(
+            name,
+            f"{size / 1e6:.1f}",
+            f"{middle * 1e3:.0f}",
+            f"{low * 1e3:.0f} to {high * 1e3:.0f}",
+            f"{100 * taken:.2f}",
+            f"{ratio:.1f}",
         )
 
 

@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from alternation import head, row
+
 CHILD = """
 import sys, time
 from pathlib import Path
@@ -67,8 +69,7 @@ def main() -> None:
     parser.add_argument("--workload", nargs="+", default=["digits_autoencoder", "digits_vit"])
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    print("| workload | cache | command to first step [s] | compilation [s] | all else [s] |")
-    print("|---|---|---|---|---|")
+    head("workload", "cache", "command to first step [s]", "compilation [s]", "all else [s]")
     for name in arguments.workload:
         with tempfile.TemporaryDirectory() as cache:
             rows = [measure(name, Path(cache)) for _ in range(1 + arguments.rounds)]
@@ -76,7 +77,7 @@ def main() -> None:
             first, compiling, rest = (
                 statistics.median(column) for column in zip(*part, strict=True)
             )
-            print(f"| {name} | {label} | {first:.2f} | {compiling:.2f} | {rest:.2f} |", flush=True)
+            row(name, label, f"{first:.2f}", f"{compiling:.2f}", f"{rest:.2f}")
 
 
 if __name__ == "__main__":

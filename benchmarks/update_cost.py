@@ -1,7 +1,7 @@
 """What an update costs: each submission's, relative to plain gradient descent's.
 
 One workload, one process: every submission makes `--steps` updates with batches that lie on the
-device already, then the next one does, and so on for `--rounds` rounds, each in another order. A
+device already, then the next one does, and so on for `--rounds` rounds; which goes first changes. A
 ratio is that of a submission's time to gradient descent's in the same round, so that a load on the
 machine that lasts longer than a round touches both. Selecting data is in it, and preparing
 parameters for evaluation once a round; evaluation and compilation are not. Every round holds what
@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable
 
 import jax
-import numpy as np
 import optax
+from alternation import head, ratios, rounds, row, spread
 
-from algoperf import registry, tuning
+from algoperf import allocation, registry, tuning
 from algoperf.spec import Batch, Progress
 from algoperf.submission import Algorithm, from_optax, load
 from algoperf.trial import initial_state
@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("submissions", nargs="*", default=registry.submission_names())
     arguments = parser.parse_args()
+    allocation.keep_freed_memory()  # as a trial's process does
     workload = registry.workload(arguments.workload)
     loops = {"": loop(DESCENT, workload, None, arguments.steps)}
     for name in arguments.submissions:
@@ -88,25 +89,13 @@ def main() -> None:
         loops[name] = loop(submission.algorithm, workload, point, arguments.steps)
     for more in loops.values():
         more()  # compilation, caches
-    order = list(loops)
-    ratios: dict[str, list[float]] = {name: [] for name in loops}
-    descent = []
-    rng = np.random.default_rng(0)
-    for _ in range(arguments.rounds):
-        rng.shuffle(order)
-        times = {name: loops[name]() for name in order}
-        descent.append(times[""] / arguments.steps * 1e3)
-        for name, seconds in times.items():
-            ratios[name].append(seconds / times[""])
-    print(f"{workload.name}: gradient descent {statistics.median(descent):.2f} ms a step")
-    print("| submission | update / gradient descent's | quartiles | range |")
-    print("|---|---|---|---|")
-    for name in sorted(arguments.submissions, key=lambda name: statistics.median(ratios[name])):
-        low, middle, high = statistics.quantiles(ratios[name], n=4)
-        print(
-            f"| {name} | {middle:.2f} | {low:.2f} to {high:.2f} "
-            f"| {min(ratios[name]):.2f} to {max(ratios[name]):.2f} |"
-        )
+    times = rounds(loops, arguments.rounds)
+    descent_ms = statistics.median(times[""]) / arguments.steps * 1e3
+    print(f"{workload.name}: gradient descent {descent_ms:.2f} ms a step")
+    head("submission", "update / gradient descent's", "quartiles", "range")
+    found = {name: ratios(times[name], times[""]) for name in arguments.submissions}
+    for name in sorted(found, key=lambda name: statistics.median(found[name])):
+        row(name, spread(found[name]))
 
 
 if __name__ == "__main__":

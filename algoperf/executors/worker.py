@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from algoperf import compilation, trial
+from algoperf import allocation, compilation, trial
 from algoperf.disk import CannotRecord, recording
 from algoperf.errors import UserError
 from algoperf.executors.local import NOTICES
@@ -24,6 +24,7 @@ def main(record: TrialRecord, connection: Connection) -> None:
 
     A `CannotRecord` is sent instead of an ending where the results folder cannot be written.
     """
+    allocation.keep_freed_memory()
     os.setsid()  # a group of its own: Ctrl-C does not reach it, a kill reaches its children
     _leave_to_parent(NOTICES)
     threading.Thread(target=_die_with, args=(connection,), daemon=True).start()
