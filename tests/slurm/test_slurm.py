@@ -173,7 +173,7 @@ def test_two_nodes_train_a_trial_and_one_of_them_dies(campaign, cluster, tmp_pat
         cluster.boot("n2")
         cluster.wait_for("n2", "idle")
         cluster.release(pending())
-        out, _ = watching.communicate(timeout=PATIENCE_S)
+        out, _ = watching.communicate(timeout=2 * PATIENCE_S)
     assert watching.returncode == 0, out
     assert said("began") == ["n1:1", "n1:50", "n2:1", "n2:50"]
     trial = tmp_path / "results/patient/study_1/digits_autoencoder_jax/trial_1"
