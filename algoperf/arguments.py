@@ -161,8 +161,11 @@ def _add_cluster(verb: argparse.ArgumentParser) -> None:
         help="limit of a job, as sbatch takes it; a longer trial goes on in another turn "
         "(default: twice the longest budget and half an hour)",
     )  # fmt: skip
-    group.add_argument("--slurm-gpus", type=int, metavar="N", help="for each trial")
-    group.add_argument("--slurm-cpus", type=int, metavar="N", help="for each trial")
+    group.add_argument(
+        "--slurm-nodes", type=int, metavar="N", help="that train each trial together (default: 1)"
+    )
+    group.add_argument("--slurm-gpus", type=int, metavar="N", help="on each node of a trial")
+    group.add_argument("--slurm-cpus", type=int, metavar="N", help="on each node of a trial")
     group.add_argument(
         "--slurm-exclusive", action="store_true", help="nobody else on a trial's node"
     )

@@ -159,6 +159,9 @@ def _pack(leaf: Any) -> tuple[np.ndarray | None, dict[str, Any] | None]:
     """A leaf's data and what else it is; no description if it can only be pickled."""
     if isinstance(leaf, jax.Array):
         place = _place(leaf)
+        # This process's copy: whoever keeps a checkpoint computes nothing that others would have to
+        # compute too.
+        leaf = leaf if leaf.is_fully_addressable else leaf.addressable_data(0)
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             data = jax.device_get(jax.random.key_data(leaf))
             return np.asarray(data), {"is": "key", "impl": str(jax.random.key_impl(leaf)), **place}
@@ -201,9 +204,11 @@ def _place(leaf: jax.Array) -> dict[str, Any]:
     where = leaf.sharding
     if not leaf.committed:
         return {}
+    if not (leaf.is_fully_addressable or leaf.is_fully_replicated):
+        raise Unsavable("an array of the state is spread over several hosts")
     if isinstance(where, NamedSharding) and where.mesh == sharding.mesh():
         return {"spec": [_axes(axis) for axis in where.spec]}
-    if isinstance(where, SingleDeviceSharding):
+    if isinstance(where, SingleDeviceSharding) and jax.process_count() == 1:
         (device,) = where.device_set
         return {"device": jax.devices().index(device)}
     raise Unsavable(f"an array of the state is spread over the devices in its own way: {where}")
@@ -216,7 +221,7 @@ def _axes(axis: str | Sequence[str] | None) -> str | list[str] | None:
 def _placed(array: jax.Array, about: Mapping[str, Any]) -> jax.Array:
     if "spec" in about:
         axes = [tuple(axis) if isinstance(axis, list) else axis for axis in about["spec"]]
-        return jax.device_put(array, NamedSharding(sharding.mesh(), PartitionSpec(*axes)))
+        return sharding.put(array, NamedSharding(sharding.mesh(), PartitionSpec(*axes)))
     if "device" in about:
         return jax.device_put(array, jax.devices()[about["device"]])
     return array

@@ -47,6 +47,8 @@ class Clock:
         compile_counts: Whether compilation within submission time stays there.
         run_ahead_s: How much work may be queued [s]; 0 to wait after every step.
         now: A monotonic clock [s].
+        agreed: Takes what this process has and returns what the first one has, where several
+            processes train one trial; None for one.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class Clock:
         compile_counts: bool = False,
         run_ahead_s: float = RUN_AHEAD_S,
         now: Callable[[], float] = time.perf_counter,
+        agreed: Callable[[Any], Any] | None = None,
     ) -> None:
         self._now = now
         self._meter = meter
+        self._agreed = agreed
         self._compile_counts = compile_counts
         self._run_ahead_s = run_ahead_s
         self._account = Account.SETUP
@@ -119,6 +123,11 @@ class Clock:
     def allowed(self) -> int:
         """How many steps may be queued, by what they took so far."""
         return self._allowed
+
+    def agree(self) -> None:
+        """Takes over the first process's accounts: what is decided by them, all decide alike."""
+        if self._agreed is not None:
+            self.accounts, self.compile_s = self._agreed((self.accounts, self.compile_s))
 
     def settle(self, outputs: Any, count: int = 1) -> None:
         """Waits for `outputs` if, after as many again, more than `run_ahead_s` could be queued.

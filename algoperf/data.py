@@ -139,7 +139,7 @@ class _ArrayStream:
         augment: Augment | None,
         prepare: Prepare | None,
     ) -> None:
-        self._arrays = jax.device_put(dict(arrays), sharding.replicated())
+        self._arrays = sharding.put(dict(arrays), sharding.replicated())
         self._augment, self._prepare = augment, prepare
         self._order = order
         self._batch_size = batch_size
@@ -252,5 +252,5 @@ class ArrayDataset:
             rows = np.arange(start, start + size)
             batch = {name: array[np.minimum(rows, count - 1)] for name, array in arrays.items()}
             batch["weights"] = (rows < count).astype(np.float32)
-            batch = jax.device_put(batch, sharding.batch_sharded())
-            yield batch if self.prepare is None else _prepared(batch, self.prepare)
+            whole = sharding.spread(batch)
+            yield whole if self.prepare is None else _prepared(whole, self.prepare)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from algoperf import flops
+from algoperf import flops, hosts
 from algoperf.errors import TrainingComplete
 from algoperf.spec import Batch, Progress, TrainState
 
@@ -97,11 +97,11 @@ def several(
     """How a trial makes several steps at once; None where it makes them one by one.
 
     That is where the submission does anything between them; where compilation is charged, of which
-    this needs more; and where the step has a convolution: within a loop, XLA computes those on
+    this needs more; where several hosts would have to agree on how many; and where the step has a convolution: within a loop, XLA computes those on
     a processor in another way, which rounds otherwise and takes many times as long.
     """
     update = algorithm.update
-    if not isinstance(update, Traced) or workload.compile_counts:
+    if not isinstance(update, Traced) or workload.compile_counts or hosts.joined():
         return None
     if algorithm.select_batch is not type(algorithm).select_batch:
         return None

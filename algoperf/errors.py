@@ -14,3 +14,7 @@ class UserError(Exception):
 
 class TrainingComplete(Exception):
     """Raised by a submission's `update`: it has nothing more to gain. A last evaluation follows."""
+
+
+class HostLost(UserError):
+    """Another host's part of a trial is gone: no fault of the trial, which can go on later."""

@@ -21,12 +21,12 @@ def get_batch_dim_sharding() -> NamedSharding:
 
 def shard_along_batch_dim(x: Any) -> Any:
     """The pytree with each array's leading dimension spread over the devices."""
-    return jax.device_put(x, sharding.batch_sharded())
+    return sharding.put(x, sharding.batch_sharded())
 
 
 def replicate(x: Any) -> Any:
     """The pytree with each array whole on every device."""
-    return jax.device_put(x, sharding.replicated())
+    return sharding.put(x, sharding.replicated())
 
 
 def display_shard_info(x: jax.Array) -> None:

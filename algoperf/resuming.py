@@ -1,12 +1,13 @@
 """Between a trial and its folder: what is kept of where it stands, and what it goes on from."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
 
-from algoperf import checkpoint, machine
-from algoperf.checkpoint import Checkpoint
+from algoperf import checkpoint, hosts, machine, registry
+from algoperf.checkpoint import Arrays, Checkpoint
 from algoperf.disk import plain
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec
@@ -36,16 +37,21 @@ class Saver:
         self.carried = carried
         self.obstacle: str | None = None
         self._record = record
+        same = {
+            "submission": spec.sha256,
+            "data": workload.dataset.sha256,
+            **machine.versions(),
+        }
+        if hosts.joined():
+            hosts.check_alike({**same, "submission": registry.source_hash(spec.path)})
         self._made_by = plain(
             {
-                "submission": spec.sha256,
+                **same,
                 "rules": spec.rules,
                 "fixed": asdict(spec.fixed),
                 "seed": spec.seed,
                 "point": spec.point,
-                "data": workload.dataset.sha256,
-                "machine": machine_id,
-                **machine.versions(),
+                "machine": hosts.agreed(machine_id),
             }
         )
         self._start: Any = None
@@ -53,9 +59,18 @@ class Saver:
     def find(self, start: TrainState) -> Checkpoint | None:
         """Where an earlier attempt got to; None for the beginning."""
         self._start = jax.tree.structure(start)
-        found = self._record.resume(
-            lambda arrays, facts: checkpoint.restored(arrays, facts, self._made_by, self._start)
-        )
+        kept: tuple[Arrays, Mapping[str, Any]] | None = None
+
+        def restored(arrays: Arrays, facts: Mapping[str, Any]) -> Checkpoint:
+            nonlocal kept
+            kept = arrays, facts
+            return checkpoint.restored(arrays, facts, self._made_by, self._start)
+
+        found = self._record.resume(restored)
+        if hosts.joined():
+            kept = hosts.agreed(None if found is None else kept)
+            if kept is not None and not hosts.leads():
+                found = restored(*kept)
         if found is not None:
             again = {f"resumed_{len(self._record.attempts)}": self.carried["calibration"]["before"]}
             calibration = {**found.carried["calibration"], **again}

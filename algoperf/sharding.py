@@ -1,9 +1,17 @@
-"""The device mesh: the only place that counts devices. Data parallel, parameters replicated."""
+"""The device mesh: the only place that counts devices. Data parallel, parameters replicated.
 
+The devices may be those of several processes; then all of them do the same, in the same order.
+"""
+
+from collections.abc import Mapping
 from functools import cache
+from typing import TypeVar
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+Tree = TypeVar("Tree")
 
 
 @cache
@@ -20,6 +28,29 @@ def replicated() -> NamedSharding:
 def batch_sharded() -> NamedSharding:
     """The leading dimension is spread over the devices."""
     return NamedSharding(mesh(), PartitionSpec("batch"))
+
+
+def put(tree: Tree, where: NamedSharding) -> Tree:
+    """The tree's leaves as arrays that lie so; every process has the same leaves."""
+    if where.is_fully_addressable:
+        return jax.device_put(tree, where)
+    # `device_put` would make processes compare what they have, and takes no random keys.
+    return jax.jit(_same, out_shardings=where)(tree)
+
+
+def _same(tree: Tree) -> Tree:
+    return tree
+
+
+def spread(batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+    """A batch on the host, spread over the devices: each process feeds its own its share."""
+    where = batch_sharded()
+    if where.is_fully_addressable:
+        return jax.device_put(dict(batch), where)
+    return {
+        name: jax.make_array_from_callback(array.shape, where, array.__getitem__)
+        for name, array in batch.items()
+    }
 
 
 def round_up(count: int) -> int:

@@ -279,12 +279,22 @@ class Watcher(Protocol):
         ...
 
 
+def modules(todo: Sequence[TrialSpec]) -> list[str]:
+    """Those that define the trials' workloads."""
+    return sorted(filter(None, {registry.workload_module(spec.workload) for spec in todo}))
+
+
 LOOK_AGAIN_S = 1.0
 """How often it is looked whether the trials of other runs are done."""
 
 
 def run(
-    todo: Sequence[TrialSpec], results: Path, watcher: Watcher, *, take_turns: bool = True
+    todo: Sequence[TrialSpec],
+    results: Path,
+    watcher: Watcher,
+    *,
+    take_turns: bool = True,
+    joint: bool = False,
 ) -> None:
     """Runs trials one after the other, sharing them with other runs on the same folder.
 
@@ -297,16 +307,17 @@ def run(
         watcher: Who is told.
         take_turns: Whether to wait for other runs on this machine; a cluster's job does not, since
             it has its part of the machine.
+        joint: Whether other hosts train each trial together with this one, which records it.
 
     Raises:
         UserError: If the folder cannot be written.
+        HostLost: If another host of a trial is gone.
         KeyboardInterrupt: After the running trial was ended; the recorded ones stay.
     """
     from algoperf.claims import Claim, Claims, Lost, turn  # not on Windows: there one can score
     from algoperf.executors.local import LocalExecutor
 
-    modules = {registry.workload_module(spec.workload) for spec in todo}
-    executor = LocalExecutor(results, sorted(filter(None, modules)))
+    executor = LocalExecutor(results, modules(todo), joint=joint)
     claims = Claims()
     told: set[str] = set()
 

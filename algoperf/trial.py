@@ -16,6 +16,7 @@ from algoperf import (
     contract,
     dispatch,
     flops,
+    hosts,
     machine,
     parameters,
     registry,
@@ -145,6 +146,7 @@ def run(
         compile_counts=workload.compile_counts,
         run_ahead_s=RUN_AHEAD_S if sharding.steps_may_overlap() else 0.0,
         now=clock_now,
+        agreed=hosts.agreed if hosts.joined() else None,
     )
     saver = Saver(spec, workload, record, carried, machine_id)
     with Guard(sources.root(spec.path)) as guard:
@@ -268,7 +270,7 @@ def initial_state(
     hyperparameters = None if point is None else tuning.hyperparameters(point)
     state = algorithm.init(view, params, hyperparameters, init_key)
     # Where a step leaves it, so that the step is compiled once.
-    return jax.device_put(TrainState(params, model_state, state), sharding.replicated())
+    return sharding.put(TrainState(params, model_state, state), sharding.replicated())
 
 
 def train_loop(run: Run) -> Ending:
@@ -276,6 +278,7 @@ def train_loop(run: Run) -> Ending:
     clock, target = run.clock, run.workload.validation
     while True:
         clock.enter(Account.DATA)
+        clock.agree()
         if clock.submission_s >= run.budget_s:
             return _ending(run, Status.BUDGET_EXHAUSTED, f"{run.budget_s:g} s of training are used")
         if clock.compile_s > compile_limit_s(run.budget_s):
@@ -352,6 +355,7 @@ def _due(run: Run) -> bool:
     if run.workload.eval_every_steps is not None:
         return run.step % run.workload.eval_every_steps == 0
     last = run.evaluations[-1].time_s if run.evaluations else 0.0
+    run.clock.agree()
     return run.clock.submission_s - last >= (run.workload.eval_every_s or math.inf)
 
 
@@ -364,10 +368,12 @@ def _evaluation(run: Run) -> Evaluation | None:
     """Evaluates all splits off the clock, and records it; None if the budget is over first."""
     clock = run.clock
     clock.enter(Account.PARAMS_FOR_EVALUATION, after=run.train)
+    clock.agree()
     progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
     evaluated = run.algorithm.params_for_evaluation(run.view, run.train, progress)
     # All that it has set going is waited for on its clock: nothing of it runs off the clock.
     clock.enter(Account.EVALUATION, after=(evaluated, _under_way()))
+    clock.agree()
     run.check_rules()
     params, model_state = contract.check_evaluated(evaluated)
     if isinstance(evaluated, TrainState):
@@ -375,11 +381,13 @@ def _evaluation(run: Run) -> Evaluation | None:
     contract.check_params("the submission", params, run.view.parameter_shapes)
     if clock.submission_s > run.budget_s:
         return None
-    metrics = {
-        f"{name}/{metric}": value
-        for name, split in EVALUATED.items()
-        for metric, value in run.evaluate(params, model_state, split).items()
-    }
+    metrics = hosts.agreed(
+        {
+            f"{name}/{metric}": value
+            for name, split in EVALUATED.items()
+            for metric, value in run.evaluate(params, model_state, split).items()
+        }
+    )
     extra = run.workload.extra
     variables = {"params": params, **model_state}
     table = extra and extra.table(run.workload.model, variables, _standing(run))

@@ -324,9 +324,11 @@ class Evaluator:
                 predict: predict(model, variables, batch)
                 for predict in dict.fromkeys(metric.predict for metric in metrics.values())
             }
-            return {
+            left = {
                 n: m.reduce(m.per_example(outputs[m.predict], batch)) for n, m in metrics.items()
             }
+            # Whole on every device, since a process can fetch only what its own devices hold.
+            return jax.lax.with_sharding_constraint(left, sharding.replicated())
 
         self._totals = totals
 

@@ -11,12 +11,17 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, cast
 
+from algoperf.errors import HostLost
 from algoperf.records import Ending, TrialSpec
 
 Handler = Callable[[int, FrameType | None], object]
 
 GRACE_S = 1800.0
 """How long a job that is told to end waits for it: longer than the grace that clusters grant."""
+
+NODE_LIMIT_S = 600.0
+"""How long a job whose other node is gone waits until the cluster sees it and puts the job back.
+Slurm takes five minutes, unless it is told otherwise."""
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -31,18 +36,39 @@ class Work:
     Attributes:
         spec: The trial.
         results: The results folder, as every node sees it.
+        nodes: How many nodes train it together; it is called on each.
     """
 
     spec: TrialSpec
     results: Path
+    nodes: int = 1
 
     def __call__(self) -> None:
         from algoperf import study
 
         signal.signal(signal.SIGTERM, _wait_for_the_end)
+        joint = self.nodes > 1
+        if joint and os.environ["SLURM_PROCID"] != "0":
+            self._assist()
+            return
         put_back = cast("Handler", signal.getsignal(signal.SIGUSR2))  # submitit's
         signal.signal(signal.SIGUSR2, partial(_leave, put_back))
-        study.run([self.spec], self.results, _Log(), take_turns=False)
+        try:
+            study.run([self.spec], self.results, _Log(), take_turns=False, joint=joint)
+        except HostLost as error:
+            _say(f"{error} This job waits to be put back into the queue.")
+            time.sleep(NODE_LIMIT_S)
+            raise
+
+    def _assist(self) -> None:
+        """The part of a node that does not record."""
+        from algoperf import study
+        from algoperf.executors.local import LocalExecutor
+
+        signal.signal(signal.SIGUSR2, _wait_for_the_end)  # the first node puts the job back
+        if not self.spec.folder(self.results).exists():
+            executor = LocalExecutor(self.results, study.modules([self.spec]))
+            _say(f"{self.spec.label}: ended here with status {executor.assist(self.spec)}")
 
     def checkpoint(self) -> "DelayedSubmission":
         """What to do when the job is put back into the queue: the same, from what is recorded."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from algoperf import machine
 from algoperf.disk import CannotRecord
-from algoperf.errors import UserError
+from algoperf.errors import HostLost, UserError
 from algoperf.recording import TrialRecord
 from algoperf.records import OUTPUT, Ending, TrialSpec
 from algoperf.spec import Status
@@ -66,9 +66,11 @@ class LocalExecutor:
     Args:
         results: The results folder.
         preload: Modules that the server imports before it forks.
+        joint: Whether other hosts train each trial together with this one, which records it.
     """
 
-    def __init__(self, results: Path, preload: Iterable[str]) -> None:
+    def __init__(self, results: Path, preload: Iterable[str], *, joint: bool = False) -> None:
+        self._joint = joint
         self.results = results.resolve()  # a submission may change the working directory
         self._context = _context(["algoperf.executors.worker", *preload])
 
@@ -90,6 +92,7 @@ class LocalExecutor:
         Raises:
             UserError: If the results folder cannot be written.
             Lost: If another run took the trial over.
+            HostLost: If another host of the trial is gone; nothing is recorded of it.
             KeyboardInterrupt: After the trial's process was ended; nothing is recorded of it.
         """
         watched = _Watched(spec, on_beat, claim, tell)
@@ -97,16 +100,13 @@ class LocalExecutor:
             return ending
         ours, theirs = self._context.Pipe()
         process = self._context.Process(  # type: ignore[attr-defined] - typeshed has it on subclasses only
-            target=_start, args=(spec, self.results, watched.number, theirs), daemon=False
+            target=_start,
+            args=(spec, self.results, watched.number, theirs),
+            kwargs={"joint": self._joint},
+            daemon=False,
         )
         try:
-            # The server that forks is started with the first trial; Ctrl-C is not for it, nor is
-            # what a cluster sends to all processes of a job.
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *NOTICES})
-            try:
-                process.start()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            _begin(process)
             theirs.close()
             connection = cast("Connection[Any, Any]", ours)
             return self._follow(watched, connection, process)
@@ -114,6 +114,23 @@ class LocalExecutor:
             if claim is not None:
                 claim.check()  # another run that took the trial over also took its folder away
             raise
+        finally:
+            _end(process)
+            ours.close()
+
+    def assist(self, spec: TrialSpec) -> int | None:
+        """Runs a trial together with the host that records it.
+
+        Returns:
+            The exit status of the trial's process.
+        """
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_assist, args=(spec, theirs), daemon=False)  # type: ignore[attr-defined] - as in `run`
+        try:
+            _begin(process)
+            theirs.close()
+            process.join()
+            return process.exitcode
         finally:
             _end(process)
             ours.close()
@@ -137,7 +154,7 @@ class LocalExecutor:
                     message = connection.recv()
                 except (EOFError, OSError):
                     process.join(timeout=5.0)
-                    return self._record_failure(watched, _death(process.exitcode))
+                    return self._died(watched, process.exitcode)
                 if isinstance(message, Ending):
                     return message
                 if isinstance(message, UserError):
@@ -149,7 +166,7 @@ class LocalExecutor:
                 limit_s = SILENCE_LIMIT_S + budget_s
                 watched.on_beat(message)
             elif process.sentinel in ready:
-                return self._record_failure(watched, _death(process.exitcode))
+                return self._died(watched, process.exitcode)
             elif time.monotonic() - heard > limit_s:
                 _end(process)
                 reason = f"no step returned within {limit_s:.0f} s; the process was ended"
@@ -163,6 +180,12 @@ class LocalExecutor:
         except OSError:  # not begun, or just finished
             return 0
 
+    def _died(self, watched: _Watched, code: int | None) -> Ending:
+        """Records a trial whose process ended before it did, unless it was for want of others."""
+        if self._joint and code == -signal.SIGABRT:  # so jax ends a process that misses another
+            raise HostLost(f"A host of {watched.spec.label} is gone; see the jobs' logs.")
+        return self._record_failure(watched, _death(code))
+
     def _record_failure(self, watched: _Watched, reason: str) -> Ending:
         """Records a trial whose process could not do it itself."""
         record = TrialRecord(watched.spec, self.results, watched.number)
@@ -173,10 +196,36 @@ class LocalExecutor:
         return ending
 
 
-def _start(spec: TrialSpec, results: Path, number: int, connection: "Connection[Any, Any]") -> None:
+def _begin(process: BaseProcess) -> None:
+    """Starts a trial's process.
+
+    The server that forks is started with the first trial; Ctrl-C is not for it, nor is what a
+    cluster sends to all processes of a job.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *NOTICES})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _start(
+    spec: TrialSpec,
+    results: Path,
+    number: int,
+    connection: "Connection[Any, Any]",
+    *,
+    joint: bool,
+) -> None:
     from algoperf.executors import worker
 
-    worker.main(TrialRecord(spec, results, number), connection)
+    worker.main(TrialRecord(spec, results, number), connection, joint=joint)
+
+
+def _assist(spec: TrialSpec, connection: "Connection[Any, Any]") -> None:
+    from algoperf.executors import worker
+
+    worker.assist(spec, connection)
 
 
 def _context(preload: list[str]) -> BaseContext:

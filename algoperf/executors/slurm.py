@@ -50,6 +50,7 @@ WARNING_S = 90
 
 OWN = {
     "partition": "--slurm-partition",
+    "nodes": "--slurm-nodes",
     "time": "--slurm-time",
     "gpus-per-node": "--slurm-gpus",
     "cpus-per-task": "--slurm-cpus",
@@ -57,7 +58,7 @@ OWN = {
 }
 """Options of sbatch that have a name of their own here."""
 
-FIXED = ("nodes", "ntasks", "ntasks-per-node", "array", "requeue", "no-requeue", "signal", "output",
+FIXED = ("ntasks", "ntasks-per-node", "array", "requeue", "no-requeue", "signal", "output",
          "error", "open-mode", "job-name", "wrap")  # fmt: skip
 """Options of sbatch on which the way trials are run rests."""
 
@@ -72,8 +73,9 @@ class Options:
         partition: Which; None for the cluster's default.
         time: Limit of a job, in Slurm's notation; a trial that needs longer goes on in another turn
             of the queue. None for twice the longest budget and half an hour, or the partition's.
+        nodes: How many train a trial together.
         gpus: On each node.
-        cpus: For each trial.
+        cpus: On each node.
         exclusive: Whether a trial shares its node with nobody.
         parallel: How many trials may run at a time.
         extra: Other options of sbatch, by name.
@@ -81,6 +83,7 @@ class Options:
 
     partition: str | None = None
     time: str | None = None
+    nodes: int | None = None
     gpus: int | None = None
     cpus: int | None = None
     exclusive: bool = False
@@ -96,7 +99,7 @@ class Options:
         """
         faults = [
             f"--slurm-{name} is {given[name]}; it must be at least 1."
-            for name in ("gpus", "cpus", "parallel")
+            for name in ("nodes", "gpus", "cpus", "parallel")
             if given.get(name) is not None and given[name] < 1
         ]
         extra = dict[str, str]()
@@ -111,7 +114,9 @@ class Options:
             elif key in OWN:
                 faults.append(f"--slurm-extra {pair}: give {OWN[key]} instead.")
             elif key in FIXED:
-                faults.append(f"--slurm-extra {pair}: {key} is fixed; a trial is a job on a node.")
+                faults.append(
+                    f"--slurm-extra {pair}: {key} is fixed; a trial is a job, with a task a node."
+                )
         if (time := given.get("time")) is not None and not minutes(time):
             faults.append(
                 f"--slurm-time {time!r} is no time: give minutes, H:MM:SS or D-HH:MM:SS, above 0."
@@ -285,6 +290,8 @@ def _submit(
     executor.update_parameters(
         name=f"{NAME}{token}",
         timeout_min=int(time_min),
+        nodes=options.nodes or 1,
+        tasks_per_node=1,
         gpus_per_node=options.gpus,
         cpus_per_task=options.cpus,
         slurm_partition=options.partition,
@@ -300,7 +307,7 @@ def _submit(
     )
     try:
         with executor.batch():
-            jobs = [executor.submit(Work(spec, results)) for spec in todo]
+            jobs = [executor.submit(Work(spec, results, options.nodes or 1)) for spec in todo]
     except FailedJobError as error:
         shutil.rmtree(folder)
         raise UserError(f"sbatch refused the trials: {str(error).strip()}") from error

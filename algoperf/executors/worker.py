@@ -9,31 +9,29 @@ from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from algoperf import allocation, compilation, trial
+from algoperf import allocation, compilation, hosts, trial
 from algoperf.disk import CannotRecord, recording
-from algoperf.errors import UserError
+from algoperf.errors import HostLost, UserError
 from algoperf.executors.local import NOTICES
 from algoperf.recording import TrialRecord
-from algoperf.records import OUTPUT, Ending
+from algoperf.records import OUTPUT, Ending, TrialSpec
 from algoperf.spec import Status
 from algoperf.trial import machine_facts
 
 
-def main(record: TrialRecord, connection: Connection) -> None:
+def main(record: TrialRecord, connection: Connection, *, joint: bool = False) -> None:
     """Runs the trial of `record`, records it, and sends beats, news as text and at last the ending.
 
-    A `CannotRecord` is sent instead of an ending where the results folder cannot be written.
+    A `CannotRecord` is sent instead of an ending where the results folder cannot be written, and a
+    `HostLost` where another of the trial's hosts is gone. `joint` says that it has others.
     """
-    allocation.keep_freed_memory()
-    os.setsid()  # a group of its own: Ctrl-C does not reach it, a kill reaches its children
-    _leave_to_parent(NOTICES)
-    threading.Thread(target=_die_with, args=(connection,), daemon=True).start()
+    _begin(connection)
     try:
         record.begin()
         with recording(record.folder):
             _redirect_output(record.folder / OUTPUT)
-        ending = _run(record, connection)
-    except CannotRecord as error:
+        ending = _run(record, connection, joint=joint)
+    except (CannotRecord, HostLost) as error:
         message = error
     else:
         message = ending
@@ -45,6 +43,27 @@ def main(record: TrialRecord, connection: Connection) -> None:
     os._exit(0)
 
 
+def assist(spec: TrialSpec, connection: Connection) -> None:
+    """Runs a trial together with the host that records it, and ends the process."""
+    _begin(connection)
+    try:
+        hosts.join()
+        compilation.use_cache()
+        trial.run(spec, hosts.Unrecorded(spec), lambda _: None)
+        hosts.leave()
+    except BaseException:  # noqa: BLE001 - others' code; the host that records says what became of it
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def _begin(connection: Connection) -> None:
+    allocation.keep_freed_memory()
+    os.setsid()  # a group of its own: Ctrl-C does not reach it, a kill reaches its children
+    _leave_to_parent(NOTICES)
+    threading.Thread(target=_die_with, args=(connection,), daemon=True).start()
+
+
 def _leave_to_parent(notices: Iterable[signal.Signals]) -> None:
     """Takes no notice of signals, which are blocked; a program that is started from here does."""
     for notice in notices:
@@ -52,7 +71,9 @@ def _leave_to_parent(notices: Iterable[signal.Signals]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, notices)
 
 
-def _run(record: TrialRecord, connection: Connection) -> Ending:
+def _run(record: TrialRecord, connection: Connection, *, joint: bool) -> Ending:
+    if joint:
+        hosts.join()
     facts = machine_facts()
     facts["compilation_cache"] = compilation.use_cache()
     meter = compilation.CompileMeter()
@@ -62,12 +83,17 @@ def _run(record: TrialRecord, connection: Connection) -> Ending:
             record.spec, record, connection.send, meter=meter, tell=connection.send
         )
         facts |= found
-    except CannotRecord:
+    except (CannotRecord, HostLost):
         raise
-    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - others' code
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        if hosts.lost(error):
+            raise HostLost(f"A host of {record.spec.label} is gone: {_reason(error)}") from error
         record.fail(traceback.format_exc())
         ending = Ending(Status.FAILED, _reason(error), steps=None)
+        joint = False  # who knows where the others are
     record.finish(ending, facts)
+    if joint:
+        hosts.leave()
     return ending
 
 

@@ -216,11 +216,7 @@ class RecordDataset:
         batches = self.reading.evaluation(records, take, count, size)
         with _Ahead(batches, 0) as ahead:
             for batch in islice(ahead, len(batches)):
-                yield _finished(_put(batch), self.finish)
-
-
-def _put(batch: Arrays) -> Batch:
-    return jax.device_put(dict(batch), sharding.batch_sharded())
+                yield _finished(sharding.spread(batch), self.finish)
 
 
 @partial(jax.jit, static_argnames="finish")
@@ -278,13 +274,13 @@ class _RecordStream:
         self._position = position
         self._finish = finish
         self._augment = augment
-        self._next = _put(next(self._ahead))
+        self._next = sharding.spread(next(self._ahead))
 
     def position(self) -> int:
         return self._position
 
     def __next__(self) -> Batch:
-        batch, self._next = self._next, _put(next(self._ahead))
+        batch, self._next = self._next, sharding.spread(next(self._ahead))
         batch = _finished(batch, self._finish)
         if self._augment is not None:
             batch = _augment(batch, self._seed, self._position, self._augment)

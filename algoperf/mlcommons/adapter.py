@@ -69,6 +69,8 @@ class _Adapter:
     @cached_property
     def _devices(self) -> int | None:
         """v0.5: the length of the leading axis. Asked late: counting devices takes hold of them."""
+        if self._spread and jax.process_count() > 1:
+            raise UserError("A submission that uses pmap (rules v0.5) trains on one host only.")
         return jax.local_device_count() if self._spread else None
 
     def _workload(self, view: WorkloadView, hyperparameters: Any) -> Workload:

@@ -50,7 +50,7 @@ def test_options_name_every_fault_at_once():
         "--slurm-time 'soon'",
         "--slurm-extra 'Two words'",
         "time=5: give --slurm-time instead",
-        "nodes=2: nodes is fixed; a trial is a job on a node",
+        "nodes=2: give --slurm-nodes instead",
     ):
         assert part in str(caught.value)
     assert "cpus" not in str(caught.value)

@@ -150,6 +150,39 @@ def test_a_study_survives_a_dead_node_preemption_and_time_limits(campaign, clust
     assert jobs("PENDING") == jobs("RUNNING") == set()
 
 
+def test_two_nodes_train_a_trial_and_one_of_them_dies(campaign, cluster, tmp_path, monkeypatch):
+    # Here a node's name is no machine's, so that the nodes are told where to meet.
+    port = slurm.free_ports(1)[0]
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", f"127.0.0.1:{port}")
+
+    def said(file: str) -> list[str]:
+        path = tmp_path / file
+        return sorted(path.read_text().split()) if path.exists() else []
+
+    def pending() -> str:
+        return cluster.ask("squeue", "--noheader", "--array", "--format=%i", "--states=PENDING")
+
+    with running([*campaign, "--studies", "1", "--slurm-nodes", "2"]) as watching:
+        until(lambda: len(said("waits")) == 2 or watching.poll(), "both nodes at step 60")
+        assert said("began") == ["n1:1", "n2:1"]
+        cluster.kill("n2")
+        (tmp_path / "go").touch()  # the first node goes on, and finds itself alone
+        until(pending, "job put back")
+        cluster.wait_for("n2", "down")
+        assert not list(tmp_path.glob("results/patient/study_*/*/trial_*"))
+        cluster.boot("n2")
+        cluster.wait_for("n2", "idle")
+        cluster.release(pending())
+        out, _ = watching.communicate(timeout=2 * PATIENCE_S)
+    assert watching.returncode == 0, out
+    assert said("began") == ["n1:1", "n1:50", "n2:1", "n2:50"]
+    trial = tmp_path / "results/patient/study_1/digits_autoencoder_jax/trial_1"
+    manifest = json.loads((trial / "manifest.json").read_text())
+    assert manifest["ending"]["status"] == "finished_early"
+    assert [attempt["step"] for attempt in manifest["interruptions"]] == [50]
+    assert records.read_measurements(trial)["global_step"].tolist() == [50, 80]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,0 +1,112 @@
+"""What a workload measures does not depend on how many devices share it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import pytest
+from jax.sharding import AxisType, Mesh
+
+from algoperf import contract, registry, sharding
+from algoperf.errors import UserError
+from algoperf.spec import Progress, Split
+from algoperf.submission import from_optax
+from algoperf.trial import initial_state
+from algoperf.workload import Evaluator, WorkloadView
+from tests import tiny
+
+TOLERANCE = 1e-5
+
+
+def run_on(devices: int, folder: Path) -> dict[str, Any]:
+    file = folder / f"{devices}.json"
+    command = [sys.executable, "-m", "tests.on_devices", str(devices), str(file)]
+    subprocess.run(command, check=True)
+    return json.loads(file.read_text())
+
+
+def close(one: Any, other: Any) -> bool:
+    """Relative to the largest: a mean of a batch may be as good as zero."""
+    one, other = np.asarray(one), np.asarray(other)
+    return bool(np.all(np.abs(one - other) <= TOLERANCE * np.abs(one).max(initial=0)))
+
+
+@pytest.mark.slow
+def test_eight_devices_measure_what_one_does(tmp_path):
+    """Losses and batch statistics of a few steps, and every metric, on every workload here.
+
+    It is rounding that differs, since sums are taken in another order: single precision has an
+    epsilon of 6e-8.
+    """
+    one, eight = run_on(1, tmp_path), run_on(8, tmp_path)
+    here = {name for name, workload in registry.workloads().items() if workload.suite != "full"}
+    assert one.keys() == eight.keys() == here
+    unlike = []
+    for name, alone in one.items():
+        shared = eight[name]
+        losses = alone["losses"]
+        assert len(set(losses)) == len(losses), name  # it trains
+        unlike += [
+            f"{name}: loss {loss} on one device, {other} on eight"
+            for loss, other in zip(losses, shared["losses"], strict=True)
+            if not close(loss, other)
+        ]
+        unlike += [
+            f"{name}: batch statistics of {np.shape(leaf)}"
+            for leaf, other in zip(alone["statistics"], shared["statistics"], strict=True)
+            if not close(leaf, other)
+        ]
+        unlike += [
+            f"{name}: {split} {metric} {value} on one device, {other} on eight"
+            for split, metrics in alone["evaluations"].items()
+            for metric, value in metrics.items()
+            if not close(value, other := shared["evaluations"][split][metric])
+        ]
+    assert not unlike, "\n".join(unlike)
+
+
+def trained(devices: int, monkeypatch) -> tuple[list[np.ndarray], dict[str, float]]:
+    """The tiny workload's parameters from the start on, and the last ones' evaluation."""
+
+    def mesh() -> Mesh:
+        return jax.make_mesh(
+            (devices,), ("batch",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices]
+        )
+
+    monkeypatch.setattr(sharding, "mesh", mesh)
+    jax.clear_caches()  # what was traced has another mesh in it
+    algorithm = from_optax(lambda hp, workload: optax.sgd(0.3))
+    view = WorkloadView(tiny.workload, 1.0)
+    keys = {"model_key": jax.random.key(0), "init_key": jax.random.key(1)}
+    train = initial_state(algorithm, view, tiny.workload, None, **keys)
+    batches = tiny.dataset.training(4, seed=0)
+    found = []
+    for step in range(4):
+        found += [np.asarray(leaf) for leaf in jax.tree.leaves(train.params)]
+        assert all(len(leaf.devices()) == devices for leaf in jax.tree.leaves(train))
+        progress = Progress(step, 0.0, 1.0, ())
+        train = algorithm.update(view, train, next(batches), jax.random.key(step), progress)
+    metrics = Evaluator(tiny.workload)(train.params, train.model_state, Split.VALIDATION)
+    jax.clear_caches()
+    return found, metrics
+
+
+def test_two_devices_start_train_and_measure_as_one(monkeypatch):
+    """With dropout, and a last evaluation batch that is padded."""
+    assert tiny.dataset.sizes[Split.VALIDATION] % tiny.workload.eval_batch_size
+    (one, measured), (two, measured_too) = (trained(n, monkeypatch) for n in (1, 2))
+    assert np.array_equal(one[0], two[0])
+    for alone, shared in zip(one, two, strict=True):
+        np.testing.assert_allclose(shared, alone, rtol=TOLERANCE, atol=1e-7)
+    assert measured_too == pytest.approx(measured, rel=TOLERANCE)
+
+
+def test_a_batch_that_devices_cannot_share_is_refused():
+    assert jax.device_count() == 2
+    with pytest.raises(UserError, match="which 2 devices cannot share evenly; 16 would do"):
+        contract.check_batch_size(15)
