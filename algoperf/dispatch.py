@@ -97,8 +97,9 @@ def several(
     """How a trial makes several steps at once; None where it makes them one by one.
 
     That is where the submission does anything between them; where compilation is charged, of which
-    this needs more; where several hosts would have to agree on how many; and where the step has a convolution: within a loop, XLA computes those on
-    a processor in another way, which rounds otherwise and takes many times as long.
+    this needs more; where several hosts would have to agree on how many; and where the step has a
+    convolution: within a loop, XLA computes those on a processor in another way, which rounds
+    otherwise and takes many times as long.
     """
     update = algorithm.update
     if not isinstance(update, Traced) or workload.compile_counts or hosts.joined():
