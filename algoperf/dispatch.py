@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 STEPS = 10
 """How many go together; a divisor of most numbers of steps between evaluations."""
 
+SHORT = 100
+"""Only where so many steps may be queued: those longer than half a millisecond gain nothing."""
+
 Step = Callable[["WorkloadView", TrainState, Batch, jax.Array], TrainState]
 """(workload, train, batch, key) -> the next state; compiled, and nothing else happens in it."""
 
@@ -73,8 +76,7 @@ class Several:
     def count(self, step: int, due: int | None, allowed: int) -> int:
         """How many steps the next dispatch makes: `STEPS` or 1.
 
-        Two dispatches have to fit into the work that may be queued, so that one is prepared
-        while the device works on the other. That leaves a dispatch half of the queue at most.
+        A dispatch is thus a tenth at most of the work that may be queued.
 
         Args:
             step: Updates done.
@@ -82,7 +84,7 @@ class Several:
             allowed: Steps that may be queued, as the clock says.
         """
         limit = self.update.limit
-        if allowed < 2 * STEPS or (due is not None and due < STEPS):
+        if allowed < SHORT or (due is not None and due < STEPS):
             return 1
         return 1 if limit is not None and limit(self.view) - step < STEPS else STEPS
 

@@ -109,13 +109,13 @@ def test_who_does_anything_between_steps_makes_them_one_by_one():
 def test_never_past_an_evaluation_the_limit_or_what_may_be_queued():
     view = WorkloadView(tiny.workload, 10.0)
     several = Several(view, Traced(submission_step(SGD), lambda _: 100))
-    assert several.count(step=0, due=10, allowed=20) == 10
-    assert several.count(step=0, due=9, allowed=20) == 1
-    assert several.count(step=0, due=None, allowed=20) == 10
-    assert several.count(step=0, due=10, allowed=19) == 1
-    assert several.count(step=90, due=10, allowed=20) == 10
-    assert several.count(step=91, due=10, allowed=20) == 1
-    assert several.count(step=100, due=10, allowed=20) == 1  # which says that it is complete
+    assert several.count(step=0, due=10, allowed=100) == 10
+    assert several.count(step=0, due=9, allowed=100) == 1
+    assert several.count(step=0, due=None, allowed=100) == 10
+    assert several.count(step=0, due=10, allowed=99) == 1
+    assert several.count(step=90, due=10, allowed=100) == 10
+    assert several.count(step=91, due=10, allowed=100) == 1
+    assert several.count(step=100, due=10, allowed=100) == 1  # which says that it is complete
 
 
 def prepared(workload: Workload, **options) -> trial.Run:
@@ -147,7 +147,7 @@ def dispatches(monkeypatch):
         return call(self, train, batches, keys)
 
     monkeypatch.setattr(Several, "__call__", counted)
-    monkeypatch.setattr(Clock, "allowed", 2 * STEPS)
+    monkeypatch.setattr(Clock, "allowed", dispatch.SHORT)
     return made_
 
 
