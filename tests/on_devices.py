@@ -31,7 +31,8 @@ STEPS = 3
 TRAIN, BATCH = 40, 16
 EVALUATED, EVAL_BATCH = 21, 20
 """One device measures a batch of 20 and one of 1 padded to 20; eight, one of 21 padded to 24."""
-RATE = 0.02
+RATE = 0.005
+"""Small, since what is compared is how sums are taken, not how training makes rounding grow."""
 
 
 def small(dataset: ArrayDataset) -> ArrayDataset:

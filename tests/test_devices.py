@@ -21,6 +21,8 @@ from algoperf.workload import Evaluator, WorkloadView
 from tests import tiny
 
 TOLERANCE = 1e-5
+NEAR_ZERO = 5e-7
+"""Of an untrained model's similarity of images, which cancels to as little as -4e-4."""
 
 
 def run_on(devices: int, folder: Path) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def run_on(devices: int, folder: Path) -> dict[str, Any]:
 def close(one: Any, other: Any) -> bool:
     """Relative to the largest: a mean of a batch may be as good as zero."""
     one, other = np.asarray(one), np.asarray(other)
-    return bool(np.all(np.abs(one - other) <= TOLERANCE * np.abs(one).max(initial=0)))
+    return bool(np.all(np.abs(one - other) <= TOLERANCE * np.abs(one).max(initial=0) + NEAR_ZERO))
 
 
 @pytest.mark.slow
