@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, cast
 
-from algoperf.records import Ending, TrialSpec
+from algoperf.records import Beat, Ending, TrialSpec
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -20,8 +20,6 @@ GRACE_S = 1800.0
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
-
-    from algoperf.trial import Beat
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class _Log:
     def began(self, spec: TrialSpec) -> None:
         _say(f"{spec.label}: began")
 
-    def beat(self, spec: TrialSpec, beat: "Beat") -> None:
+    def beat(self, spec: TrialSpec, beat: Beat) -> None:
         pass
 
     def told(self, text: str) -> None:
