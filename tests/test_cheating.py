@@ -49,7 +49,7 @@ TRIAL = {
 
 SANDBOX = {
     "ended_parent": "PermissionError",
-    "forged_trial": "OSError",  # moving between folders is refused as between disks
+    "forged_trial": "PermissionError",
     "led_astray": "PermissionError",
     "left_file": "PermissionError",
     "poisoned_cache": "PermissionError",
