@@ -220,11 +220,13 @@ def check(
     names = _workload_names(fixed, workloads or list(fixed.workloads))
     _require_data(names)
     console = Console()
-    from algoperf import compilation
+    from algoperf import caches, compilation
     from algoperf.check import check as faults_of
     from algoperf.check import to_read
 
-    compilation.use_cache()
+    compilation.use_cache(
+        caches.folder_of(registry.source_hash(registry.submission_path(submission)))
+    )
 
     def tell(name: str) -> None:
         console.print(f"three steps on {name}", style="dim", highlight=False)
@@ -318,10 +320,10 @@ def compare(
 
 def verify(folder: Path) -> None:
     """Measures again what claims to have reached its target; a mismatch is an error."""
-    from algoperf import compilation
+    from algoperf import caches, compilation
     from algoperf import verify as verification
 
-    compilation.use_cache()
+    compilation.use_cache(caches.folder_of(caches.HARNESS))
     console = Console()
 
     def tell(finding: verification.Finding) -> None:

@@ -3,6 +3,7 @@
 Exactly one account is open at any time, so the accounts add up to the whole by construction.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -17,9 +18,10 @@ works on the one before."""
 
 
 class Account(StrEnum):
-    """What time is spent on. The first three are submission time: what the rules count. The last is
+    """What time is spent on. The first four are submission time: what the rules count. The last is
     set-up and compilation that a trial had behind it when it was cut off, and did again."""
 
+    INIT = "init"
     DATA = "data"
     UPDATE = "update"
     PARAMS_FOR_EVALUATION = "params_for_evaluation"
@@ -30,7 +32,7 @@ class Account(StrEnum):
     REPEATED = "repeated"
 
 
-SUBMISSION = (Account.DATA, Account.UPDATE, Account.PARAMS_FOR_EVALUATION)
+SUBMISSION = (Account.INIT, Account.DATA, Account.UPDATE, Account.PARAMS_FOR_EVALUATION)
 
 
 class Meter(Protocol):
@@ -66,7 +68,7 @@ class Clock:
         self._compile_counts = compile_counts
         self._run_ahead_s = run_ahead_s
         self._account = Account.SETUP
-        self._since = self._settled_at = self._started = now()
+        self._since = self._settled_at = self._started = self._made = now()
         self._queued = 0
         self._allowed = 1
         self._compiled_before_s = 0.0
@@ -110,7 +112,8 @@ class Clock:
             compiling -= again
             spent -= again
             self.compile_s += compiling
-            if not (self._compile_counts and self._account in SUBMISSION):
+            charged = self._account in SUBMISSION and self._account is not Account.INIT
+            if not (self._compile_counts and charged):
                 self.accounts[Account.COMPILATION] += compiling
                 spent -= compiling
         self.accounts[self._account] += spent
@@ -128,6 +131,19 @@ class Clock:
         """Takes over the first process's accounts: what is decided by them, all decide alike."""
         if self._agreed is not None:
             self.accounts, self.compile_s = self._agreed((self.accounts, self.compile_s))
+
+    def excuse_init(self, free_s: float) -> None:
+        """Counts so much of `init` as set-up."""
+        excused = min(self.accounts[Account.INIT], free_s)
+        self.accounts[Account.INIT] -= excused
+        self.accounts[Account.SETUP] += excused
+
+    def faults(self) -> list[str]:
+        """Accounts that are not what this clock made of them."""
+        whole, parts = self.total_s, sum(self.accounts.values())
+        if math.isclose(whole, parts, rel_tol=1e-6, abs_tol=1e-3):
+            return []
+        return [f"the clock's accounts are {parts:.3f} s of {whole:.3f} s"]
 
     def settle(self, outputs: Any, count: int = 1) -> None:
         """Waits for `outputs` if, after as many again, more than `run_ahead_s` could be queued.
@@ -158,3 +174,8 @@ class Clock:
     def total_s(self) -> float:
         """Time since the clock was made, up to the last change of account [s]."""
         return self._since - self._started
+
+    @property
+    def lifetime_s(self) -> float:
+        """Time since the clock was made in this process, whatever it goes on from [s]."""
+        return self._since - self._made

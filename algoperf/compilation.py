@@ -1,11 +1,12 @@
 """Compilation: measured with jax.monitoring, cached across trials with JAX's persistent cache."""
 
-import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 from jax import monitoring
+from jax.experimental.compilation_cache import compilation_cache
 
 from algoperf import machine
 
@@ -48,24 +49,25 @@ class CompileMeter:
         return seconds
 
 
-def use_cache() -> bool:
-    """Keeps every compilation of this process on disk and looks there first.
+def use_cache(folder: Path | None) -> bool:
+    """Keeps every compilation of this process on disk from now on, and looks there first.
 
-    One folder for each kind of machine and version, below `XDG_CACHE_HOME` or `~/.cache`.
+    Args:
+        folder: Where; one folder below it for each kind of machine and version. See `caches`.
 
     Returns:
-        Whether the folder can be written; without it everything works, but slower.
+        Whether it can be written; without it everything works, but slower.
     """
+    if folder is None:
+        return False
     devices = [device.device_kind for device in jax.devices()]
     kind = machine.fingerprint_id({**machine.fingerprint(devices), **machine.versions()})
     try:
-        folder = machine.cache_folder() / "compilations" / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            return False
-    except (OSError, RuntimeError):  # no home at all
+        (folder / kind).mkdir(exist_ok=True)
+    except OSError:
         return False
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    compilation_cache.reset_cache()  # it would go on with the folder of before
+    jax.config.update("jax_compilation_cache_dir", str(folder / kind))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return True

@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,12 +16,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from algoperf.records import Ending, TrialSpec
+from algoperf.records import Beat, Ending, TrialSpec
 from algoperf.spec import Status
 from algoperf.study import duration
-
-if TYPE_CHECKING:
-    from algoperf.trial import Beat
 
 _STYLE = {
     Status.TARGET_REACHED: "green",
@@ -67,7 +64,7 @@ class Display:
         self._began[spec.label] = time.monotonic()
         self._progress.update(self._task, description=f"{_what(spec)}: starting")
 
-    def beat(self, spec: TrialSpec, beat: "Beat") -> None:
+    def beat(self, spec: TrialSpec, beat: Beat) -> None:
         target = spec.fixed.validation
         now = "" if math.isnan(beat.value) else f", {target.metric} {beat.value:.4g}"
         aim = "" if math.isnan(target.value) else f" (target {target.value:.4g})"

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from algoperf import sharding
 from algoperf.errors import UserError
@@ -32,7 +33,7 @@ def check_state(returned: object) -> None:
     Raises:
         UserError: If it is not a `TrainState`.
     """
-    if not isinstance(returned, TrainState):
+    if type(returned) is not TrainState:  # another class may compute whenever it is looked at
         raise UserError(
             f"`update` returned a {type(returned).__name__}; it must return a TrainState "
             "(params, model_state, optimizer_state)."
@@ -55,11 +56,20 @@ def check_evaluated(returned: Any) -> tuple[Params, ModelState]:
     Raises:
         UserError: If it is neither that nor a `TrainState`.
     """
-    if isinstance(returned, TrainState):
-        return returned.params, returned.model_state
-    if not isinstance(returned, tuple) or len(returned) != 2:
+    if type(returned) is TrainState:
+        params, model_state = returned.params, returned.model_state
+    elif type(returned) is tuple and len(returned) == 2:
+        params, model_state = returned
+    else:
         raise UserError("`params_for_evaluation` must return a tuple (params, model_state).")
-    return returned
+    for leaf in jax.tree.leaves((params, model_state)):
+        # Anything else could compute its value as it is evaluated, off the clock.
+        if not isinstance(leaf, jax.Array) and type(leaf) is not np.ndarray:
+            raise UserError(
+                f"`params_for_evaluation` returned a {type(leaf).__name__}; parameters and model "
+                "state are arrays of jax or NumPy."
+            )
+    return params, model_state
 
 
 def shape_faults(params: Params, shapes: Params) -> Iterator[str]:

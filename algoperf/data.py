@@ -1,6 +1,7 @@
 """Data as a trial sees it: an endless stream of training batches, and passes over a split."""
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,6 +16,9 @@ from algoperf.inputs.order import Order, PhasedOrder
 from algoperf.spec import Batch, Split
 
 Arrays = Mapping[str, np.ndarray]
+
+READ_EXAMPLES = "algoperf.read_examples"
+"""Audit event: somebody reads examples that are for evaluation; `guard` looks who it is."""
 
 
 class BatchStream(Protocol):
@@ -245,6 +249,7 @@ class ArrayDataset:
         )
 
     def evaluation(self, split: Split, batch_size: int) -> Iterator[Batch]:
+        sys.audit(READ_EXAMPLES, split)
         arrays = self._splits[split]
         count = self.sizes[split]
         size = sharding.round_up(min(batch_size, count))

@@ -4,15 +4,19 @@ Whoever wants to hide in the same process can; this finds what is done plainly, 
 verify` measures the result again where no submission has been. docs/rules.md has the whole list.
 """
 
+import _thread
+import gc
 import inspect
+import signal
 import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any, Self
 
+from algoperf.data import READ_EXAMPLES
 from algoperf.errors import UserError
 
 _HARNESS = ("algoperf", "workloads")
@@ -27,11 +31,19 @@ _EVENTS = {
     "os.system": "starts a process",
     "subprocess.Popen": "starts a process",
     "socket.connect": "opens a connection",
+    "gc.get_objects": "searches the memory of the process",
+    "gc.get_referrers": "searches the memory of the process",
+    "sys.addaudithook": "listens to what others do",
+    "sys.setprofile": "listens to what others do",
+    "sys.settrace": "listens to what others do",
 }
 """Audit events of Python to what somebody who causes them does."""
 
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+
 _LIBRARY = sysconfig.get_path("stdlib")
 _PACKAGES = sysconfig.get_path("purelib")
+_ROOM = str(Path(__file__).parent)
 
 
 class RuleBroken(UserError):
@@ -43,25 +55,32 @@ class Guard:
 
     Args:
         source: The submission's file, or the folder of its files.
+        frozen: Objects, by name, whose attributes nobody may replace.
     """
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: Path, frozen: Mapping[str, object] | None = None) -> None:
         self._source = str(source)
+        self._frozen = {name: (of, dict(vars(of))) for name, of in (frozen or {}).items()}
         self._functions = dict(_functions(_FRAMEWORK))
         self._own = [name for name in self._functions if name.startswith(_HARNESS)]
+        self._code = {name: _code(self._functions[name]) for name in self._own}
+        self._hooks = _hooks()
         self._broken: list[str] = []
         self._watching = False
         self._guarded_start = self._start = threading.Thread.start
+        self._start_new = _thread.start_new_thread
 
     def __enter__(self) -> Self:
         sys.addaudithook(self._hear)
         self._watching = True
         threading.Thread.start = self._guarded_start = self._guarded(self._start)
+        _thread.start_new_thread = self._guarded(self._start_new)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._watching = False  # an audit hook cannot be taken off
         threading.Thread.start = self._start
+        _thread.start_new_thread = self._start_new
 
     def check(self, *, whole: bool = False) -> None:
         """Refuses to go on if a rule was broken.
@@ -74,29 +93,61 @@ class Guard:
         """
         watched = self._functions if whole else self._own
         now = dict(_functions(_FRAMEWORK if whole else _HARNESS))
-        replaced = [name for name in watched if now.get(name) is not self._functions[name]]
+        replaced = [
+            name
+            for name in watched
+            if now.get(name) is not self._functions[name]
+            or (name in self._code and _code(self._functions[name]) != self._code[name])
+        ]
+        for name, (of, attributes) in self._frozen.items():
+            replaced += [
+                f"{name}.{n}" for n, value in attributes.items() if vars(of)[n] is not value
+            ]
         if threading.Thread.start is not self._guarded_start:
             replaced.append("threading.Thread.start")
         self._broken += [f"{name} was replaced" for name in replaced]
+        hooks = _hooks()
+        self._broken += [
+            f"{name} was set, to run code whenever it likes"
+            for name, value in self._hooks.items()
+            if hooks[name] != value
+        ]
+        if any(map(self._is_in, sys._current_frames().items())):  # noqa: SLF001 - documented
+            self._broken.append("it left a thread running")
         if self._broken:
             raise RuleBroken(
                 f"The submission broke a rule (docs/rules.md): {'; '.join(self._broken[:5])}."
             )
 
-    def _guarded(self, start: Callable[[threading.Thread], None]) -> Any:
-        def guarded(thread: threading.Thread) -> None:
+    def _guarded(self, start: Callable[..., Any]) -> Any:
+        def guarded(*arguments: Any, **named: Any) -> Any:
             self._refuse("starts a thread")
-            start(thread)
+            return start(*arguments, **named)
 
         return guarded
+
+    def _is_in(self, thread: tuple[int, FrameType]) -> bool:
+        """Whether another thread is in the submission's code."""
+        number, frame = thread
+        if number == threading.get_ident():
+            return False
+        walk: FrameType | None = frame
+        while walk is not None and not walk.f_code.co_filename.startswith(self._source):
+            walk = walk.f_back
+        return walk is not None
 
     def _hear(self, event: str, _: tuple[Any, ...]) -> None:
         if self._watching and event in _EVENTS:
             self._refuse(_EVENTS[event])
+        elif self._watching and event == READ_EXAMPLES:
+            frame = inspect.currentframe()
+            while frame is not None and frame.f_code.co_filename.startswith(_ROOM):
+                frame = frame.f_back
+            self._refuse("reads examples that are for evaluation only", frame)
 
-    def _refuse(self, what: str) -> None:
+    def _refuse(self, what: str, frame: FrameType | None = None) -> None:
         """Stops what the submission's own code is about to do."""
-        if self._watching and self._is_ours(inspect.currentframe()):
+        if self._watching and self._is_ours(frame or inspect.currentframe()):
             self._broken.append(what)
             raise RuleBroken(f"The submission {what}, which the rules forbid (docs/rules.md).")
 
@@ -107,7 +158,8 @@ class Guard:
             if file.startswith(self._source):
                 return True
             library = file.startswith(_LIBRARY) and not file.startswith(_PACKAGES)
-            if not library and not file.startswith("<frozen") and file != __file__:
+            # What was made of text, as by `exec`, is whoever's made it.
+            if not library and not file.startswith("<") and file != __file__:
                 return False
             frame = frame.f_back
         return False
@@ -128,3 +180,23 @@ def _methods(of: str, members: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in list(members.items()):
         if callable(value) or isinstance(value, property):
             yield f"{of}.{name}", value
+
+
+def _code(function: Any) -> object:
+    """What a function does, which can be changed while it stays the same object."""
+    if not isinstance(function, FunctionType):
+        return None
+    named = function.__kwdefaults__ or {}
+    defaults = (*(function.__defaults__ or ()), *named, *named.values())
+    return function.__code__, tuple(map(id, defaults))
+
+
+def _hooks() -> dict[str, object]:
+    """All by which Python lets code run in the middle of other code."""
+    return {
+        "gc.callbacks": list(map(id, gc.callbacks)),
+        "sys.settrace": sys.gettrace(),
+        "sys.setprofile": sys.getprofile(),
+        "a timer": [signal.getitimer(timer)[0] > 0 for timer in _TIMERS],
+        "a signal handler": [signal.getsignal(number) for number in signal.Signals],
+    }

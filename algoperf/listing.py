@@ -79,11 +79,15 @@ def machine_facts() -> list[Row]:
     """What this machine is, how fast it is now, and what is missing."""
     import jax
 
-    from algoperf import machine
+    from algoperf import machine, sandbox
 
     found = machine.fingerprint([device.device_kind for device in jax.devices()])
     facts: Row = {"machine id": machine.fingerprint_id(found), **found, **machine.versions()}
     facts |= machine.calibrate()
+    landlock = sandbox.version()
+    facts["trials"] = (
+        f"sandboxed, by Landlock {landlock}" if landlock else "not sandboxed: no Landlock here"
+    )
     for workload in registry.workloads().values():
         if gap := workload.dataset.missing():
             facts[f"data of {workload.name}"] = gap

@@ -10,6 +10,8 @@ Who takes a trial over renames its folder, so that whoever had it before can wri
 """
 
 import csv
+import hashlib
+import io
 import json
 import os
 import re
@@ -30,6 +32,7 @@ from algoperf.disk import (
     sync,
     write_json,
 )
+from algoperf.errors import UserError
 from algoperf.records import (
     FORMAT,
     HYPERPARAMETERS,
@@ -83,11 +86,13 @@ class TrialRecord:
 
     def __init__(self, spec: TrialSpec, results: Path, claim: int = 1) -> None:
         self.spec = spec
+        self.results = results
         self.final = spec.folder(results)
         self.folder = self.final.with_name(f".{self.final.name}.{claim}.partial")
         self.attempts: list[dict[str, Any]] = []
         self.news = ""
         self._columns: dict[str, list[str]] = {}
+        self._digests: dict[str, Any] = {}
 
     def begin(self) -> None:
         """A folder with source and point, and what an earlier attempt left if it was of the same.
@@ -129,13 +134,26 @@ class TrialRecord:
         with recording(self.folder):
             for left in self._left():
                 manifest = read_manifest(left)
-                if manifest is not None and is_of(manifest, self.spec):
+                if manifest is not None and is_of(manifest, self.spec) and self._is_own(left):
                     if left != self.folder:
                         left.rename(self.folder)
                     self._publish()
                     ending = manifest["ending"]
                     return Ending(Status(ending["status"]), ending["reason"], ending["steps"])
         return None
+
+    def _is_own(self, folder: Path) -> bool:
+        """Whether source and point in it are the trial's: its process could write them."""
+        try:
+            contents = {self.spec.path.name: (folder / SOURCE).read_bytes()}
+            for path in (folder / SOURCES).rglob("*"):
+                if path.is_file():
+                    contents[str(path.relative_to(folder / SOURCES))] = path.read_bytes()
+        except OSError:
+            return False
+        point = {} if self.spec.point is None else dict(self.spec.point)
+        same = _read_json(folder / HYPERPARAMETERS) == plain(point)
+        return same and sources.digest(contents) == self.spec.sha256
 
     def _left(self) -> list[Path]:
         """What earlier attempts left, the latest last."""
@@ -224,9 +242,10 @@ class TrialRecord:
                 if facts is None or _step_of(path) > step:
                     path.unlink()
             elif path.name not in {SOURCE, SOURCES, HYPERPARAMETERS, ATTEMPTS, BEAT}:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         tables = [name for name in lengths if name.endswith(".csv")]
         self._columns = {name: _columns(self.folder / name) for name in tables}
+        self._digests = {name: hashlib.sha256((self.folder / name).read_bytes()) for name in tables}
 
     def beat(self, step: int, submission_s: float) -> None:
         """Leaves a sign of life, from which a later attempt learns how much it does again."""
@@ -256,10 +275,29 @@ class TrialRecord:
         path = self.folder / file
         lines = [] if file in self._columns else [columns]
         columns = self._columns.setdefault(file, columns)
-        with recording(path), path.open("a", newline="") as opened:
-            writer = csv.writer(opened, lineterminator="\n")
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([*lines, *([row[column] for column in columns] for row in rows)])
+        written = text.getvalue().encode()
+        self._digests.setdefault(file, hashlib.sha256()).update(written)
+        with recording(path), path.open("ab") as opened:
             # In one piece for each evaluation: a reader never sees half a row.
-            writer.writerows([*lines, *([row[column] for column in columns] for row in rows)])
+            opened.write(written)
+
+    def check_tables(self) -> None:
+        """Makes sure that the tables hold what was added to them.
+
+        Raises:
+            UserError: If somebody else wrote there.
+        """
+        for name, digest in self._digests.items():
+            with recording(self.folder):
+                found = file_sha256(self.folder / name)
+            if found != digest.hexdigest():
+                raise UserError(
+                    f"{name} does not hold what was written: the submission changed the trial's "
+                    "record, which the rules forbid (docs/rules.md)."
+                )
 
     def keep(self, arrays: Arrays) -> None:
         """Keeps the arrays with which the target was reached; verification measures them again."""
@@ -274,7 +312,14 @@ class TrialRecord:
             (self.folder / TRACEBACK).write_text(traceback)
 
     def finish(self, ending: Ending, facts: Mapping[str, Any]) -> Path:
-        """Writes the manifest and makes the trial final.
+        """Writes the manifest and makes the trial final; arguments as in `write`."""
+        self.write(ending, facts)
+        with recording(self.folder):
+            self._publish()
+        return self.final
+
+    def write(self, ending: Ending, facts: Mapping[str, Any]) -> None:
+        """Writes the manifest; `conclude` then makes the trial final.
 
         Args:
             ending: How it ended.
@@ -289,8 +334,6 @@ class TrialRecord:
             facts = {**facts, "interruptions": _read_json(self.folder / ATTEMPTS) or []}
             write_json(self.folder / META_DATA, _meta_data(self.spec, facts))
             write_json(self.folder / MANIFEST, _manifest(self.spec, ending, facts))
-            self._publish()
-        return self.final
 
     def _publish(self) -> None:
         """The manifest is written: what is left is of no use, and the trial is final."""

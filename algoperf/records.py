@@ -117,6 +117,21 @@ class TrialSpec:
 
 
 @dataclass(frozen=True)
+class Beat:
+    """A sign of life, for whoever watches the trial.
+
+    Attributes:
+        step: Updates done.
+        time_s: Submission time [s].
+        value: Latest validation metric; NaN before the first evaluation.
+    """
+
+    step: int
+    time_s: float
+    value: float
+
+
+@dataclass(frozen=True)
 class Ending:
     """How a trial ended.
 

@@ -10,12 +10,12 @@ from algoperf import checkpoint, hosts, machine, registry
 from algoperf.checkpoint import Arrays, Checkpoint
 from algoperf.disk import plain
 from algoperf.recording import TrialRecord
-from algoperf.records import TrialSpec
+from algoperf.records import Beat, TrialSpec
 from algoperf.spec import TrainState
 from algoperf.workload import Workload
 
 if TYPE_CHECKING:
-    from algoperf.trial import Beat, Report
+    from algoperf.trial import Report
 
 
 class Saver:
@@ -93,7 +93,7 @@ class Saver:
 def reporting(record: TrialRecord, report: "Report") -> "Report":
     """Tells whoever watches the trial, and leaves a sign of life in its folder."""
 
-    def both(beat: "Beat") -> None:
+    def both(beat: Beat) -> None:
         record.beat(beat.step, beat.time_s)
         report(beat)
 

@@ -7,15 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from algoperf import records, registry, sources, tuning
 from algoperf.errors import UserError
-from algoperf.records import Ending, TrialSpec
+from algoperf.records import Beat, Ending, TrialSpec
 from algoperf.rulesets import Rules, Ruleset, Tuning
-
-if TYPE_CHECKING:
-    from algoperf.trial import Beat
 
 
 @dataclass(frozen=True)
@@ -266,7 +263,7 @@ class Watcher(Protocol):
 
     def began(self, spec: TrialSpec) -> None: ...
 
-    def beat(self, spec: TrialSpec, beat: "Beat") -> None: ...
+    def beat(self, spec: TrialSpec, beat: Beat) -> None: ...
 
     def told(self, text: str) -> None:
         """Something that a person should know."""

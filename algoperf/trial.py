@@ -29,9 +29,9 @@ from algoperf.clock import RUN_AHEAD_S, Account, Clock, Meter
 from algoperf.data import BatchStream
 from algoperf.disk import now
 from algoperf.errors import TrainingComplete
-from algoperf.guard import Guard
+from algoperf.guard import Guard, RuleBroken
 from algoperf.recording import TrialRecord
-from algoperf.records import Ending, TrialSpec
+from algoperf.records import Beat, Ending, TrialSpec
 from algoperf.resuming import Saver, reporting
 from algoperf.spec import Batch, Evaluation, ModelState, Params, Progress, Split, Status, TrainState
 from algoperf.submission import Algorithm, load
@@ -41,6 +41,11 @@ HEARTBEAT_S = 0.5
 
 COMPILE_LIMIT_S = 120.0
 """Beyond ten budgets, how much compilation a trial may do."""
+
+INIT_FREE_S = 1.0
+INIT_FREE = 0.01
+"""How long `batch_size` and `init` may take, or which share of the budget if that is more, without
+compilation. What is beyond counts: MLCommons times neither, and so grants work without end."""
 
 CHECKPOINT_EVERY_S = 5.0
 """At most this often there is a checkpoint, always after an evaluation, ..."""
@@ -54,21 +59,6 @@ EVALUATED = {
     Split.TEST: Split.TEST,
 }
 """Name of the split in the records -> examples that are evaluated for it."""
-
-
-@dataclass(frozen=True)
-class Beat:
-    """A sign of life, for whoever watches the trial.
-
-    Attributes:
-        step: Updates done.
-        time_s: Submission time [s].
-        value: Latest validation metric; NaN before the first evaluation.
-    """
-
-    step: int
-    time_s: float
-    value: float
 
 
 Report = Callable[[Beat], None]
@@ -120,6 +110,8 @@ def run(
     meter: Meter | None = None,
     clock_now: Callable[[], float] = time.perf_counter,
     tell: Callable[[str], None] = lambda _: None,
+    timed: Callable[[float], None] = lambda _: None,
+    compiled: Callable[[], None] = lambda: None,
 ) -> tuple[Ending, dict[str, Any]]:
     """Trains at one point with one seed, and writes every evaluation into `record`.
 
@@ -132,6 +124,10 @@ def run(
         meter: Measures compilation.
         clock_now: A monotonic clock [s].
         tell: Called with what became of an earlier attempt, if there was one.
+        timed: Called with 0 as the clock is made, and with what it says as it is read for the last
+            time [s], so that somebody else can look at another.
+        compiled: Called when the harness's own programs are compiled, before the submission is
+            imported.
 
     Returns:
         How it ended, and facts for the manifest. Whatever the submission raises goes through.
@@ -148,8 +144,12 @@ def run(
         now=clock_now,
         agreed=hosts.agreed if hosts.joined() else None,
     )
+    timed(0.0)
     saver = Saver(spec, workload, record, carried, machine_id)
-    with Guard(sources.root(spec.path)) as guard:
+    evaluator = Evaluator(workload)
+    evaluator.compile(*init_model(workload, jax.random.key(spec.seed)))
+    compiled()
+    with Guard(sources.root(spec.path), {"workload": workload}) as guard:
         state = prepare(
             spec,
             workload,
@@ -161,6 +161,7 @@ def run(
             report=reporting(record, report),
             find=saver.find,
             save=saver.save,
+            evaluator=evaluator,
         )
         state.check_rules = guard.check
         state.interruptions = len(record.attempts)
@@ -168,7 +169,10 @@ def run(
             tell(record.news)
         ending = train_loop(state)
         clock.enter(Account.LOGGING)
+        timed(clock.lifetime_s)
         guard.check(whole=True)
+        if hosts.leads() and (faults := clock.faults()):  # the others have taken over its accounts
+            raise RuleBroken(f"The submission broke a rule (docs/rules.md): {faults[0]}.")
     load_meanwhile = machine.load_between(used, machine.usage())
     calibration = {**saver.carried["calibration"], "after": calibrate()}
     return ending, {
@@ -215,15 +219,19 @@ def prepare(
     report: Report,
     find: Find = lambda _: None,
     save: Callable[[Checkpoint], None] | None = None,
+    evaluator: Evaluator | None = None,
 ) -> Run:
     """Model, data, optimizer state: everything before the clock of the submission starts."""
     model_key, data_key, init_key, step_key = jax.random.split(jax.random.key(spec.seed), 4)
     view = WorkloadView(workload, spec.fixed.budget_s)
+    clock.enter(Account.INIT)
     batch_size = algorithm.batch_size(view)
     contract.check_batch_size(batch_size)
     train = initial_state(
         algorithm, view, workload, spec.point, model_key=model_key, init_key=init_key
     )
+    clock.enter(Account.SETUP, after=train)
+    clock.excuse_init(max(INIT_FREE_S, INIT_FREE * spec.fixed.budget_s))
     data_seed = int(jax.random.randint(data_key, (), 0, np.iinfo(np.int32).max))
     flops_per_step = _flops(algorithm, view, train, workload, batch_size)
     at = find(train) or Checkpoint(train, 0, 0, 0, (), {}, 0.0, 0.0, {})
@@ -237,7 +245,7 @@ def prepare(
         train=at.train,
         keys=_step_keys(step_key, at.keys),
         clock=clock,
-        evaluate=Evaluator(workload),
+        evaluate=evaluator or Evaluator(workload),
         budget_s=spec.fixed.budget_s,
         flops_per_step=flops_per_step,
         append=append,

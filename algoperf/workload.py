@@ -332,6 +332,16 @@ class Evaluator:
 
         self._totals = totals
 
+    def compile(self, params: Params, model_state: ModelState) -> None:
+        """Compiles what evaluates such parameters, for every size of batch that there is."""
+        workload = self._workload
+        sizes = workload.dataset.sizes
+        evaluated = (Split.EVAL_TRAIN, Split.VALIDATION, Split.TEST)
+        splits = {min(sizes[split], workload.eval_batch_size): split for split in evaluated}
+        for split in splits.values():
+            batches = workload.dataset.evaluation(split, workload.eval_batch_size)
+            jax.block_until_ready(self._totals(params, model_state, next(iter(batches))))
+
     def __call__(self, params: Params, model_state: ModelState, split: Split) -> dict[str, float]:
         """Every metric on `split`, by name."""
         batches = self._workload.dataset.evaluation(split, self._workload.eval_batch_size)

@@ -63,7 +63,7 @@ def serve(kind: str, workload_name: str) -> None:
         allocation.keep_freed_memory()
     import step_cost
 
-    use_cache()
+    use_cache(caches.folder_of(caches.HARNESS))
     meter = CompileMeter()
     meter.listen()
     workload = registry.workload(workload_name)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from algoperf import compilation, registry, submission, trial
+from algoperf import caches, compilation, registry, submission, trial
 from algoperf.data import ArrayDataset, Arrays, hash_of
 from algoperf.spec import Batch, Progress, Split
 from algoperf.workload import Evaluator, Workload, WorkloadView
@@ -214,7 +214,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.steps < 3 * CHUNK:
         parser.error(f"--steps {arguments.steps} is too few: the first {CHUNK} are not timed")
-    compilation.use_cache()
+    compilation.use_cache(caches.folder_of(caches.HARNESS))
     workload, steps = registry.workload(arguments.workload), arguments.steps
     runs = []
     for seed in range(arguments.seeds):

@@ -26,7 +26,7 @@ import jax
 import optax
 from alternation import head, ratios, rounds, row, spread
 
-from algoperf import allocation, registry, sharding, submission, trial
+from algoperf import allocation, caches, registry, sharding, submission, trial
 from algoperf.clock import RUN_AHEAD_S, Account, Clock
 from algoperf.compilation import CompileMeter, use_cache
 from algoperf.records import TrialSpec
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="that a loop takes in a round")
     arguments = parser.parse_args()
     allocation.keep_freed_memory()  # as a trial's process does
-    use_cache()
+    use_cache(caches.folder_of(caches.HARNESS))
     meter = CompileMeter()
     meter.listen()
     head(

@@ -17,7 +17,7 @@ import optax
 from alternation import head, ratios, rounds, row, spread
 from step_cost import small_workloads
 
-from algoperf import allocation, registry
+from algoperf import allocation, caches, registry
 from algoperf.compilation import use_cache
 from algoperf.dispatch import STEPS, Several, Traced
 from algoperf.spec import TrainState
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     allocation.keep_freed_memory()  # as a trial's process does
-    use_cache()
+    use_cache(caches.folder_of(caches.HARNESS))
     head("workload", "one by one [ms/step]", "together / one by one", "quartiles", "range", "same")
     for name in arguments.workload or small_workloads():
         measure(registry.workload(name), arguments.rounds)

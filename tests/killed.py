@@ -13,7 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
-from algoperf import compilation, registry, trial
+from algoperf import caches, compilation, registry, trial
 from algoperf.errors import TrainingComplete
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec
@@ -49,7 +49,7 @@ def kill_before_write(results: Path, number: int) -> None:
 
 
 def main(results: Path, name: str, when: str) -> None:
-    compilation.use_cache()
+    compilation.use_cache(caches.folder_of(caches.HARNESS))
     how, _, amount = when.partition(":")
     if how == "write":
         kill_before_write(results, int(amount))

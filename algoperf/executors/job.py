@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, cast
 
 from algoperf.errors import HostLost
-from algoperf.records import Ending, TrialSpec
+from algoperf.records import Beat, Ending, TrialSpec
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -25,8 +25,6 @@ Slurm takes five minutes, unless it is told otherwise."""
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
-
-    from algoperf.trial import Beat
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class _Log:
     def began(self, spec: TrialSpec) -> None:
         _say(f"{spec.label}: began")
 
-    def beat(self, spec: TrialSpec, beat: "Beat") -> None:
+    def beat(self, spec: TrialSpec, beat: Beat) -> None:
         pass
 
     def told(self, text: str) -> None:

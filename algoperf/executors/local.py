@@ -4,29 +4,29 @@ Each runs in a fresh process forked from a server that has the imports done. No 
 """
 
 import multiprocessing
-import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from algoperf import machine
+from algoperf import caches, machine, processes
 from algoperf.disk import CannotRecord
-from algoperf.errors import HostLost, UserError
+from algoperf.errors import HostLost
+from algoperf.executors.messages import Message, Unreadable, receive
+from algoperf.executors.watch import SecondClock
 from algoperf.recording import TrialRecord
-from algoperf.records import OUTPUT, Ending, TrialSpec
+from algoperf.records import OUTPUT, Beat, Ending, TrialSpec, read_manifest
 from algoperf.spec import Status
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from algoperf.claims import Claim
-    from algoperf.trial import Beat
 
 START_LIMIT_S = 120.0
 """Beyond ten budgets, how long loading, init and the first update may take, with compilation."""
@@ -42,12 +42,16 @@ NOTICES = frozenset({signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2})
 one that follows a trial: if the trial died of it, it would be recorded as failed."""
 
 
+COMPILED = "compilations"
+"""Name of the folder, among a trial's temporary files, for what the harness compiles."""
+
+
 @dataclass(frozen=True)
 class _Watched:
     """A trial, and who has to hear of it; see `LocalExecutor.run`."""
 
     spec: TrialSpec
-    on_beat: "Callable[[Beat], None]"
+    on_beat: Callable[[Beat], None]
     claim: "Claim | None"
     tell: Callable[[str], None]
 
@@ -77,7 +81,7 @@ class LocalExecutor:
     def run(
         self,
         spec: TrialSpec,
-        on_beat: "Callable[[Beat], None]",
+        on_beat: Callable[[Beat], None],
         claim: "Claim | None" = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> Ending:
@@ -99,24 +103,30 @@ class LocalExecutor:
         if (ending := TrialRecord(spec, self.results, watched.number).conclude()) is not None:
             return ending
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(  # type: ignore[attr-defined] - typeshed has it on subclasses only
-            target=_start,
-            args=(spec, self.results, watched.number, theirs),
-            kwargs={"joint": self._joint},
-            daemon=False,
-        )
-        try:
-            _begin(process)
-            theirs.close()
-            connection = cast("Connection[Any, Any]", ours)
-            return self._follow(watched, connection, process)
-        except CannotRecord:
-            if claim is not None:
-                claim.check()  # another run that took the trial over also took its folder away
-            raise
-        finally:
-            _end(process)
-            ours.close()
+        processes.adopt_orphans()
+        began = processes.boot_time()
+        with tempfile.TemporaryDirectory(prefix="algoperf-", ignore_cleanup_errors=True) as folder:
+            place = self.results, watched.number, Path(folder)
+            process = self._context.Process(  # type: ignore[attr-defined] - typeshed has it on subclasses only
+                target=_start,
+                args=(spec, *place, theirs),
+                kwargs={"joint": self._joint},
+                daemon=False,
+            )
+            try:
+                _begin(process)
+                theirs.close()
+                connection = cast("Connection[Any, Any]", ours)
+                failure = self._follow(watched, connection, process, Path(folder))
+                _end(process, began)  # all of it, before what it wrote is looked at
+                return self._conclude(watched, failure)
+            except CannotRecord:
+                if claim is not None:
+                    claim.check()  # another run that took the trial over also took its folder away
+                raise
+            finally:
+                _end(process, began)
+                ours.close()
 
     def assist(self, spec: TrialSpec) -> int | None:
         """Runs a trial together with the host that records it.
@@ -125,52 +135,76 @@ class LocalExecutor:
             The exit status of the trial's process.
         """
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_assist, args=(spec, theirs), daemon=False)  # type: ignore[attr-defined] - as in `run`
-        try:
-            _begin(process)
-            theirs.close()
-            process.join()
-            return process.exitcode
-        finally:
-            _end(process)
-            ours.close()
+        processes.adopt_orphans()
+        began = processes.boot_time()
+        with tempfile.TemporaryDirectory(prefix="algoperf-", ignore_cleanup_errors=True) as folder:
+            arguments = spec, self.results, Path(folder), theirs
+            process = self._context.Process(target=_assist, args=arguments, daemon=False)  # type: ignore[attr-defined] - as in `run`
+            try:
+                _begin(process)
+                theirs.close()
+                process.join()
+                return process.exitcode
+            finally:
+                _end(process, began)
+                ours.close()
 
     def _follow(
-        self, watched: _Watched, connection: "Connection[Any, Any]", process: BaseProcess
-    ) -> Ending:
+        self,
+        watched: _Watched,
+        connection: "Connection[Any, Any]",
+        process: BaseProcess,
+        temporary: Path,
+    ) -> str:
+        """Waits for the trial's end, and says why it failed if it did not record it itself."""
         spec, claim = watched.spec, watched.claim
         budget_s = min(spec.fixed.budget_s, LONGEST_S)
         limit_s = START_LIMIT_S + 10 * budget_s
         heard = time.monotonic()
+        clock, submission_is_in = SecondClock(), False
         while True:
-            ready = wait([connection, process.sentinel], timeout=1.0)
+            ready = clock.wait([connection, process.sentinel])
             if claim is not None:
                 claim.check()
             if self._printed(watched) > OUTPUT_LIMIT:
-                _end(process)
-                return self._record_failure(watched, f"it printed more than {OUTPUT_LIMIT:,} bytes")
+                return f"it printed more than {OUTPUT_LIMIT:,} bytes"
             if connection.poll():
                 try:
-                    message = connection.recv()
+                    message = receive(connection)
                 except (EOFError, OSError):
                     process.join(timeout=5.0)
-                    return self._died(watched, process.exitcode)
-                if isinstance(message, Ending):
-                    return message
-                if isinstance(message, UserError):
-                    raise message
-                if isinstance(message, str):
-                    watched.tell(f"{spec.label}: {message}")
-                    continue
-                heard = time.monotonic()
-                limit_s = SILENCE_LIMIT_S + budget_s
-                watched.on_beat(message)
+                    return self._death(watched, process.exitcode)
+                except Unreadable:
+                    return "its process said what no trial says"
+                clock.hear(message.timed_s)
+                if message.ended:
+                    return clock.fault
+                if message.beat is not None:
+                    heard = time.monotonic()
+                    limit_s = SILENCE_LIMIT_S + budget_s
+                if message.compiled and not submission_is_in:
+                    submission_is_in = True  # from now on it could have written there
+                    caches.take_over(temporary / COMPILED)
+                    connection.send_bytes(b"go on")
+                _pass_on(message, watched)
             elif process.sentinel in ready:
-                return self._died(watched, process.exitcode)
+                return self._death(watched, process.exitcode)
             elif time.monotonic() - heard > limit_s:
-                _end(process)
-                reason = f"no step returned within {limit_s:.0f} s; the process was ended"
-                return self._record_failure(watched, reason)
+                return f"no step returned within {limit_s:.0f} s; the process was ended"
+
+    def _conclude(self, watched: _Watched, failure: str) -> Ending:
+        """Makes the trial final, as it recorded itself or as one that failed."""
+        record = TrialRecord(watched.spec, self.results, watched.number)
+        if not failure:
+            if (ending := record.conclude()) is not None:
+                _remember_best(record.final)
+                return ending
+            failure = "the submission changed the trial's record, which the rules forbid"
+        if not record.folder.exists():
+            record.begin()
+        ending = Ending(Status.FAILED, failure, steps=None)
+        record.finish(ending, {"machine": machine.fingerprint()})
+        return ending
 
     def _printed(self, watched: _Watched) -> int:
         """How much the trial has printed, in bytes."""
@@ -180,20 +214,11 @@ class LocalExecutor:
         except OSError:  # not begun, or just finished
             return 0
 
-    def _died(self, watched: _Watched, code: int | None) -> Ending:
-        """Records a trial whose process ended before it did, unless it was for want of others."""
+    def _death(self, watched: _Watched, code: int | None) -> str:
+        """Why the process ended before its trial did, unless it was for want of others."""
         if self._joint and code == -signal.SIGABRT:  # so jax ends a process that misses another
             raise HostLost(f"A host of {watched.spec.label} is gone; see the jobs' logs.")
-        return self._record_failure(watched, _death(code))
-
-    def _record_failure(self, watched: _Watched, reason: str) -> Ending:
-        """Records a trial whose process could not do it itself."""
-        record = TrialRecord(watched.spec, self.results, watched.number)
-        if not record.folder.exists():
-            record.begin()
-        ending = Ending(Status.FAILED, reason, steps=None)
-        record.finish(ending, {"machine": machine.fingerprint()})
-        return ending
+        return _death(code)
 
 
 def _begin(process: BaseProcess) -> None:
@@ -209,23 +234,45 @@ def _begin(process: BaseProcess) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
+def _pass_on(message: Message, watched: _Watched) -> None:
+    """What a trial says goes to whoever has to hear of it."""
+    if message.lost:
+        raise HostLost(message.lost)
+    if message.obstacle:
+        raise CannotRecord(message.obstacle)
+    if message.news:
+        watched.tell(f"{watched.spec.label}: {message.news}")
+    if message.beat is not None:
+        watched.on_beat(message.beat)
+
+
 def _start(
     spec: TrialSpec,
     results: Path,
     number: int,
+    temporary: Path,
     connection: "Connection[Any, Any]",
     *,
     joint: bool,
 ) -> None:
     from algoperf.executors import worker
 
-    worker.main(TrialRecord(spec, results, number), connection, joint=joint)
+    worker.main(TrialRecord(spec, results, number), temporary, connection, joint=joint)
 
 
-def _assist(spec: TrialSpec, connection: "Connection[Any, Any]") -> None:
+def _assist(
+    spec: TrialSpec, results: Path, temporary: Path, connection: "Connection[Any, Any]"
+) -> None:
     from algoperf.executors import worker
 
-    worker.assist(spec, connection)
+    worker.assist(spec, results, temporary, connection)
+
+
+def _remember_best(trial: Path) -> None:
+    """Notes how fast the machine can be: the trial's own process may not write there."""
+    manifest = read_manifest(trial) or {}
+    if manifest.get("machine_id") and manifest.get("calibration"):
+        machine.best_calibration(manifest["machine_id"], *manifest["calibration"].values())
 
 
 def _context(preload: list[str]) -> BaseContext:
@@ -236,16 +283,11 @@ def _context(preload: list[str]) -> BaseContext:
     return context
 
 
-def _end(process: BaseProcess) -> None:
-    """Ends the process and whatever it left behind in its group."""
-    pid = process.pid
-    if pid is None:
-        return  # never started
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        process.kill()
-    process.join()
+def _end(process: BaseProcess, began: float) -> None:
+    """Ends the process and whatever it left behind."""
+    if process.pid is not None:  # it was started
+        processes.end(process.pid, began)
+        process.join()
 
 
 def _death(code: int | None) -> str:

@@ -3,52 +3,79 @@
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
-from algoperf import allocation, compilation, hosts, trial
+from algoperf import (
+    allocation,
+    caches,
+    compilation,
+    hosts,
+    processes,
+    registry,
+    sandbox,
+    sources,
+    trial,
+)
 from algoperf.disk import CannotRecord, recording
 from algoperf.errors import HostLost, UserError
-from algoperf.executors.local import NOTICES
+from algoperf.executors.local import COMPILED, NOTICES
+from algoperf.executors.messages import Message, send
 from algoperf.recording import TrialRecord
 from algoperf.records import OUTPUT, Ending, TrialSpec
+from algoperf.sandbox import Sandbox
 from algoperf.spec import Status
 from algoperf.trial import machine_facts
 
 
-def main(record: TrialRecord, connection: Connection, *, joint: bool = False) -> None:
-    """Runs the trial of `record`, records it, and sends beats, news as text and at last the ending.
+def main(
+    record: TrialRecord, temporary: Path, connection: Connection, *, joint: bool = False
+) -> None:
+    """Runs the trial of `record` and records it, but for making it final.
 
-    A `CannotRecord` is sent instead of an ending where the results folder cannot be written, and a
-    `HostLost` where another of the trial's hosts is gone. `joint` says that it has others.
+    Args:
+        record: The trial's folder, not yet begun.
+        temporary: A folder for what the trial need not keep.
+        connection: Takes messages; the last says that it is recorded, or why it cannot be.
+        joint: Whether it has other hosts.
     """
-    _begin(connection)
+    _begin()
     try:
         record.begin()
         with recording(record.folder):
             _redirect_output(record.folder / OUTPUT)
-        ending = _run(record, connection, joint=joint)
-    except (CannotRecord, HostLost) as error:
-        message = error
+        sandboxed = _shut_in(record.spec, record.results, temporary, record.folder)
+        go_on = _listening(connection)
+        _run(record, temporary, connection, go_on, sandboxed, joint=joint)
+    except HostLost as error:
+        message = Message(lost=str(error))
+    except CannotRecord as error:
+        message = Message(obstacle=str(error))
     else:
-        message = ending
+        message = Message(ended=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    connection.send(message)
+    send(connection, message)
     connection.close()
     # Threads that a submission left behind must not keep the process.
     os._exit(0)
 
 
-def assist(spec: TrialSpec, connection: Connection) -> None:
+def assist(spec: TrialSpec, results: Path, temporary: Path, connection: Connection) -> None:
     """Runs a trial together with the host that records it, and ends the process."""
-    _begin(connection)
+    _begin()
     try:
+        _shut_in(spec, results, temporary)
+        _listening(connection)
         hosts.join()
-        compilation.use_cache()
+        compilation.use_cache(caches.folder_of(spec.sha256))
         trial.run(spec, hosts.Unrecorded(spec), lambda _: None)
         hosts.leave()
     except BaseException:  # noqa: BLE001 - others' code; the host that records says what became of it
@@ -57,11 +84,12 @@ def assist(spec: TrialSpec, connection: Connection) -> None:
     os._exit(0)
 
 
-def _begin(connection: Connection) -> None:
+def _begin() -> None:
     allocation.keep_freed_memory()
     os.setsid()  # a group of its own: Ctrl-C does not reach it, a kill reaches its children
+    processes.adopt_orphans()
+    processes.first_to_be_killed()
     _leave_to_parent(NOTICES)
-    threading.Thread(target=_die_with, args=(connection,), daemon=True).start()
 
 
 def _leave_to_parent(notices: Iterable[signal.Signals]) -> None:
@@ -71,17 +99,68 @@ def _leave_to_parent(notices: Iterable[signal.Signals]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, notices)
 
 
-def _run(record: TrialRecord, connection: Connection, *, joint: bool) -> Ending:
+def _shut_in(spec: TrialSpec, results: Path, *own: Path) -> Sandbox:
+    """Nothing writable but the trial's own, before there is a thread or any of others' code.
+
+    Args:
+        spec: The trial.
+        results: The results folder, of which it reads nothing but its own.
+        own: Its folders, the temporary one first.
+    """
+    with suppress(Exception):  # what is wrong with the data comes up again where they are used
+        _ = registry.workload(spec.workload).dataset.sizes  # reads, and keeps, what is made once
+    temporary = own[0]
+    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+    caches.mirror(temporary / COMPILED)
+    cache = caches.folder_of(spec.sha256)
+    writable = [*own, *([] if cache is None else [cache])]
+    return sandbox.shut_in(writable, hidden=results, readable=[sources.root(spec.path)])
+
+
+def _listening(connection: Connection) -> threading.Event:
+    """Set when the one that follows the trial says that it may go on."""
+    go_on = threading.Event()
+    threading.Thread(target=_listen, args=(connection, go_on), daemon=True).start()
+    return go_on
+
+
+def _run(
+    record: TrialRecord,
+    temporary: Path,
+    connection: Connection,
+    go_on: threading.Event,
+    sandboxed: Sandbox,
+    *,
+    joint: bool,
+) -> None:
     if joint:
         hosts.join()
     facts = machine_facts()
-    facts["compilation_cache"] = compilation.use_cache()
+    facts["sandbox"] = asdict(sandboxed)
+    facts["compilation_cache"] = compilation.use_cache(temporary / COMPILED)
     meter = compilation.CompileMeter()
     meter.listen()
+
+    def say(**said: Any) -> None:
+        send(connection, Message(**said))
+
+    def compiled() -> None:
+        """The harness's programs are kept for all before anybody else's code can touch them."""
+        say(compiled=True)
+        go_on.wait()
+        facts["compilation_cache"] = compilation.use_cache(caches.folder_of(record.spec.sha256))
+
     try:
         ending, found = trial.run(
-            record.spec, record, connection.send, meter=meter, tell=connection.send
+            record.spec,
+            record,
+            lambda beat: say(beat=beat),
+            meter=meter,
+            tell=lambda news: say(news=news),
+            timed=lambda seconds: say(timed_s=seconds),
+            compiled=compiled,
         )
+        record.check_tables()
         facts |= found
     except (CannotRecord, HostLost):
         raise
@@ -91,10 +170,9 @@ def _run(record: TrialRecord, connection: Connection, *, joint: bool) -> Ending:
         record.fail(traceback.format_exc())
         ending = Ending(Status.FAILED, _reason(error), steps=None)
         joint = False  # who knows where the others are
-    record.finish(ending, facts)
+    record.write(ending, facts)
     if joint:
         hosts.leave()
-    return ending
 
 
 def _reason(error: BaseException) -> str:
@@ -115,9 +193,11 @@ def _redirect_output(path: Path) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] - TextIO at run time
 
 
-def _die_with(connection: Connection) -> None:
-    """Ends this process group when the one that started it is gone: nothing comes this way."""
+def _listen(connection: Connection, go_on: threading.Event) -> None:
+    """Hears that the trial may go on; ends all of it when the one that started it is gone."""
     try:
-        connection.recv()
+        while True:
+            connection.recv_bytes()
+            go_on.set()
     except (EOFError, OSError):
-        os.killpg(0, signal.SIGKILL)
+        processes.end_own()

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from algoperf import sharding
-from algoperf.data import Augment, BatchStream
+from algoperf.data import READ_EXAMPLES, Augment, BatchStream
 from algoperf.errors import UserError
 from algoperf.inputs.batches import Arrays, Batches, MakeBatch, Reading, Take
 from algoperf.inputs.conversion import Preparation
@@ -206,6 +206,7 @@ class RecordDataset:
             raise UserError(f"The batch size {batch_size} does not suit {self.name!r}: {obstacle}")
 
     def evaluation(self, split: Split, batch_size: int) -> Iterator[Batch]:
+        sys.audit(READ_EXAMPLES, split)
         records = self.records(split)
         count = self._sizes[split]
         size = sharding.round_up(min(batch_size, count))

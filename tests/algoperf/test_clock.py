@@ -74,6 +74,24 @@ def test_what_is_done_again_after_a_cut_counts_once(compile_counts):
     assert sum(clock.accounts.values()) == clock.total_s == 16.5 + 3.0 + 8.0
 
 
+@pytest.mark.parametrize("compile_counts", [True, False])
+def test_init_counts_beyond_what_is_free_and_without_compilation(compile_counts):
+    now, meter = FakeTime(), FakeMeter()
+    clock = Clock(meter, compile_counts=compile_counts, now=now)
+    clock.enter(Account.INIT)
+    now.wait(5.0)
+    meter.compiled = 2.0
+    clock.enter(Account.SETUP)
+    clock.excuse_init(1.0)
+    assert clock.accounts[Account.INIT] == clock.submission_s == 5.0 - 2.0 - 1.0
+    assert clock.accounts[Account.SETUP] == 1.0
+    clock.excuse_init(10.0)
+    assert clock.submission_s == 0.0
+    assert clock.faults() == []
+    clock.accounts[Account.SETUP] -= 1.5
+    assert clock.faults() == ["the clock's accounts are 3.500 s of 5.000 s"]
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(Account), st.floats(0, 1e4), st.floats(0, 1e4))),
     st.booleans(),

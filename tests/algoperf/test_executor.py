@@ -153,16 +153,70 @@ def test_a_submission_that_starts_a_process_fails_and_says_why(run):
 
 
 def test_children_that_a_submission_leaves_behind_are_ended(run):
-    # Past Python, which would refuse it.
-    fault = "import ctypes; ctypes.CDLL(None).system(b'sleep 1000 & echo $! > pid')"
-    ending, *_ = run(LONG.format(fault=fault))
+    # Past Python, which would refuse it; a daemon, which has left the trial's group, too.
+    left = "(sleep 1000 & echo $!; setsid sleep 1000 & echo $!)"
+    ending, folder, *_ = run(
+        LONG.format(fault=f"import ctypes; ctypes.CDLL(None).system(b'{left}')")
+    )
     assert ending.status == Status.TARGET_REACHED
-    pid_file = Path("pid")
-    pid = int(pid_file.read_text())
-    pid_file.unlink()
-    time.sleep(0.2)
-    stat = Path(f"/proc/{pid}/stat")
-    assert not stat.exists() or stat.read_text().split()[2] == "Z"
+    pids = [int(line) for line in (folder / "output.txt").read_text().splitlines()]
+    assert len(pids) == 2
+    stats = [Path(f"/proc/{pid}/stat") for pid in pids]
+    assert all(not stat.exists() or stat.read_text().split()[2] == "Z" for stat in stats)
+
+
+HANGING = """
+    import os, time
+    def hang(when):
+        if when:
+            os.write(1, b"hanging")
+            while True: pass
+    def init(workload, params, hyperparameters, key):
+        hang({init})
+        return ()
+    def select_batch(workload, batches, train, key, progress):
+        hang({select})
+        return next(batches)
+    def update(workload, train, batch, key, progress): return train
+    def params_for_evaluation(workload, train, progress):
+        hang({evaluated})
+        return train.params, train.model_state
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["init", "select", "evaluated"])
+def test_a_loop_without_end_is_ended_wherever_it_is(run, monkeypatch, where):
+    # With the budget of 30 s: 20 s before the first step, 5 s after it, when all is compiled.
+    if where == "init":
+        monkeypatch.setattr(local, "START_LIMIT_S", 20.0 - 10 * 30.0)
+    monkeypatch.setattr(local, "SILENCE_LIMIT_S", 5.0 - 30.0)
+    places = {"init": "False", "select": "False", "evaluated": "False"}
+    places[where] = "True" if where == "init" else "progress.step >= 3"
+    ending, folder, *_ = run(HANGING.format(**places))
+    assert ending.status == Status.FAILED
+    assert "no step returned within" in ending.reason
+    assert (folder / "output.txt").read_text() == "hanging"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("import numpy; numpy.empty(10**15)", "MemoryError"),
+        ("jax.numpy.zeros(10**14, 'int8')", "emory"),
+        ("import ctypes; ctypes.string_at(0)", "ended by SIGSEGV"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    ],
+)
+def test_after_a_trial_that_failed_the_next_is_healthy(run, tmp_path, fault, reason):
+    ending, *_ = run(LONG.format(fault=fault))
+    assert ending.status == Status.FAILED
+    assert reason in ending.reason
+    (tmp_path / "results" / "mine").rename(tmp_path / "before")
+    ending, folder, manifest, _ = run(LONG.format(fault="pass"))
+    assert ending.status == Status.TARGET_REACHED
+    assert manifest["sandbox"]["writable"][0] == str(folder.with_name(".trial_1.1.partial"))
 
 
 SCRIPT = """

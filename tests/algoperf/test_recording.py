@@ -10,6 +10,7 @@ import pytest
 
 from algoperf import registry
 from algoperf.disk import CannotRecord
+from algoperf.errors import UserError
 from algoperf.recording import TrialRecord, Unusable, read_checkpoint
 from algoperf.records import Ending, TrialSpec, read_manifest, read_measurements
 from algoperf.rulesets import Ruleset, WorkloadRules
@@ -263,3 +264,31 @@ def test_a_folder_deleted_underneath_is_told(start):
         with pytest.raises(CannotRecord, match="Nothing that was recorded is lost"):
             write()
     assert not record.folder.exists()
+
+
+def test_a_table_that_somebody_else_wrote_to_is_found(start):
+    first = start()
+    advance(first, 10, 20)
+    again = start()  # cut off: what is there by then is the trial's
+    assert again.resume(restore) == 20
+    advance(again, 30)
+    again.check_tables()
+    path = again.folder / "eval_measurements.csv"
+    path.write_text(path.read_text().replace("0.1", "0.0"))
+    with pytest.raises(UserError, match="eval_measurements.csv does not hold what was written"):
+        again.check_tables()
+
+
+@pytest.mark.parametrize("name", ["submission.py", "hparams.json"])
+def test_a_record_whose_source_or_point_was_changed_is_not_made_final(start, name):
+    record = start()
+    record.write(ENDING, {})
+    (record.folder / name).write_text("{}")
+    assert record.conclude() is None
+    assert not record.final.exists()
+
+
+def test_a_folder_that_a_submission_left_is_gone_when_the_trial_starts_again(start):
+    first = start()
+    (first.folder / "mine" / "deep").mkdir(parents=True)
+    assert "mine" not in names(start().folder)
