@@ -56,7 +56,7 @@ class Process:
 
 def serve(kind: str, workload_name: str) -> None:
     """In the process: reads how many steps to train, and prints seconds and peak memory [MiB]."""
-    from algoperf import allocation, registry
+    from algoperf import allocation, caches, registry
     from algoperf.compilation import CompileMeter, use_cache
 
     if kind == "trial":
