@@ -32,8 +32,8 @@ VARIANTS = [name for name in WORKLOADS if name not in BASES]
 NOW = Progress(0, 0.0, 1.0, ())
 SGD = from_optax(lambda hp, workload: optax.sgd(0.05))
 
-# Of the larger suite one on graphs and one on text go with the fast tests; the slow ones have all.
-FAST = {name for name in BASES if WORKLOADS[name].suite == "quick"} | {"molecules", "facts_lm"}
+# Of the larger suite one goes with the fast tests; the slow ones have all.
+FAST = {*rulesets.of_suite("quick").base_workloads, "facts_lm"}
 
 every_workload = pytest.mark.parametrize(
     "name",

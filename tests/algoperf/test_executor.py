@@ -78,15 +78,22 @@ def test_a_good_trial_is_recorded_with_all_that_it_rests_on(run):
     ("fault", "reason"),
     [
         ("raise ValueError('no gradient today')", "ValueError: no gradient today"),
-        ("os.chdir('/'); raise OSError('elsewhere')", "OSError: elsewhere"),
-        ("sys.exit(0)", "the submission called sys.exit"),
+        pytest.param(
+            "os.chdir('/'); raise OSError('elsewhere')",
+            "OSError: elsewhere",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("sys.exit(0)", "the submission called sys.exit", marks=pytest.mark.slow),
         ("os._exit(7)", "ended with exit status 7"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "ended by SIGKILL, perhaps for lack of memory"),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "ended by SIGSEGV"),
+        pytest.param(
+            "os.kill(os.getpid(), signal.SIGSEGV)", "ended by SIGSEGV", marks=pytest.mark.slow
+        ),
         ("return train.params", "`update` returned a dict; it must return a TrainState"),
-        (
+        pytest.param(
             "return train._replace(params={'w': train.params})",
             "returned other parameters than the model's",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -138,6 +145,7 @@ def test_what_a_submission_prints_goes_into_its_folder(run, capfd):
     assert "hello" not in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_submission_that_prints_without_end_is_ended(run, monkeypatch):
     monkeypatch.setattr(local, "OUTPUT_LIMIT", 10_000_000)
     forever = "[os.write(1, b'x' * 2**20) for _ in iter(lambda: time.sleep(0.01), 1)]"
@@ -152,6 +160,7 @@ def test_a_submission_that_starts_a_process_fails_and_says_why(run):
     assert "starts a process, which the rules forbid" in ending.reason
 
 
+@pytest.mark.slow
 def test_children_that_a_submission_leaves_behind_are_ended(run):
     # Past Python, which would refuse it; a daemon, which has left the trial's group, too.
     left = "(sleep 1000 & echo $!; setsid sleep 1000 & echo $!)"

@@ -134,6 +134,7 @@ class Told(list):
         self.append(("ended", spec.label, ending.status))
 
 
+@pytest.mark.slow
 def test_jobs_record_their_trials_and_those_that_do_not_are_lost(tmp_path, specs, monkeypatch):
     """The whole way but for Slurm: submitit's jobs as processes of this machine."""
     monkeypatch.setattr(queue, "ASK_EVERY_S", 0.5)

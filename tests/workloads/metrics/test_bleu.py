@@ -42,6 +42,7 @@ def params():
     return init_model(workload, jax.random.key(3))[0]
 
 
+@pytest.mark.slow
 def test_with_beams_enough_it_is_the_best_translation_there_is(params):
     """Of at most 3 words: 1 + 5 + 25 hypotheses, words being 2 to 6."""
     batch = batches.sentences(3, length=3, tokens=WORDS)

@@ -63,6 +63,7 @@ def test_the_table_by_hand():
     assert [row["n_chars"] for row in rows] == [3, 8, 9, 2]
 
 
+@pytest.mark.slow
 def test_a_sum_over_tokens_is_what_one_token_after_the_other_gives():
     """Also that padding behind a choice, and the others in its batch, have no influence."""
     model = LanguageModel(vocabulary=11, width=8, heads=2, layers=1, mlp_width=6)
