@@ -99,21 +99,21 @@ def _leave_to_parent(notices: Iterable[signal.Signals]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, notices)
 
 
-def _shut_in(spec: TrialSpec, results: Path, *own: Path) -> Sandbox:
+def _shut_in(spec: TrialSpec, results: Path, temporary: Path, *own: Path) -> Sandbox:
     """Nothing writable but the trial's own, before there is a thread or any of others' code.
 
     Args:
         spec: The trial.
         results: The results folder, of which it reads nothing but its own.
-        own: Its folders, the temporary one first.
+        temporary: A folder for what it need not keep.
+        own: Its own in the results folder.
     """
     with suppress(Exception):  # what is wrong with the data comes up again where they are used
         _ = registry.workload(spec.workload).dataset.sizes  # reads, and keeps, what is made once
-    temporary = own[0]
     os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
     caches.mirror(temporary / COMPILED)
     cache = caches.folder_of(spec.sha256)
-    writable = [*own, *([] if cache is None else [cache])]
+    writable = [*own, temporary, *([] if cache is None else [cache])]
     return sandbox.shut_in(writable, hidden=results, readable=[sources.root(spec.path)])
 
 
