@@ -15,7 +15,7 @@ from algoperf.spec import TrainState
 from algoperf.workload import Workload
 
 if TYPE_CHECKING:
-    from algoperf.trial import Report
+    from algoperf.running import Report
 
 
 class Saver:

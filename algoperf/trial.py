@@ -3,13 +3,12 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from algoperf import (
@@ -17,6 +16,7 @@ from algoperf import (
     dispatch,
     flops,
     hosts,
+    keys,
     machine,
     parameters,
     registry,
@@ -26,18 +26,16 @@ from algoperf import (
 )
 from algoperf.checkpoint import Checkpoint
 from algoperf.clock import RUN_AHEAD_S, Account, Clock, Meter
-from algoperf.data import BatchStream
 from algoperf.disk import now
 from algoperf.errors import TrainingComplete
 from algoperf.guard import Guard, RuleBroken
 from algoperf.recording import TrialRecord
-from algoperf.records import Beat, Ending, TrialSpec
+from algoperf.records import Ending, TrialSpec
 from algoperf.resuming import Saver, reporting
-from algoperf.spec import Batch, Evaluation, ModelState, Params, Progress, Split, Status, TrainState
+from algoperf.running import AppendTable, Report, Run, checkpoint, evaluate, heartbeat
+from algoperf.spec import Batch, ModelState, Params, Progress, Status, TrainState
 from algoperf.submission import Algorithm, load
-from algoperf.workload import Evaluator, Standing, Workload, WorkloadView, init_model
-
-HEARTBEAT_S = 0.5
+from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
 
 COMPILE_LIMIT_S = 120.0
 """Beyond ten budgets, how much compilation a trial may do."""
@@ -47,59 +45,8 @@ INIT_FREE = 0.01
 """How long `batch_size` and `init` may take, or which share of the budget if that is more, without
 compilation. What is beyond counts: MLCommons times neither, and so grants work without end."""
 
-CHECKPOINT_EVERY_S = 5.0
-"""At most this often there is a checkpoint, always after an evaluation, ..."""
-
-CHECKPOINT_SHARE = 0.01
-"""... and where one takes long, so rarely that they take no more than this share of the time."""
-
-EVALUATED = {
-    Split.TRAIN: Split.EVAL_TRAIN,
-    Split.VALIDATION: Split.VALIDATION,
-    Split.TEST: Split.TEST,
-}
-"""Name of the split in the records -> examples that are evaluated for it."""
-
-
-Report = Callable[[Beat], None]
-
-AppendTable = Callable[[str, Mapping[str, Sequence[Any]]], None]
-"""(name, columns) -> recorded."""
-
 Find = Callable[[TrainState], Checkpoint | None]
 """(a fresh state) -> where an earlier attempt got to, if there was one."""
-
-
-@dataclass
-class Run:
-    """What a trial holds on to while it runs."""
-
-    trial: str
-    workload: Workload
-    view: WorkloadView
-    algorithm: Algorithm
-    batches: BatchStream
-    batch_size: int
-    train: TrainState
-    keys: Iterator[tuple[jax.Array, jax.Array]]
-    clock: Clock
-    evaluate: Callable[[Params, ModelState, Split], dict[str, float]]
-    budget_s: float
-    flops_per_step: float
-    append: Callable[[dict[str, float | int]], None]
-    append_table: AppendTable
-    keep: Callable[[Params, ModelState], None]
-    report: Report
-    several: dispatch.Several | None = None
-    save: Callable[[Checkpoint], None] | None = None
-    check_rules: Callable[[], None] = lambda: None
-    interruptions: int = 0
-    step: int = 0
-    keys_drawn: int = 0
-    evaluations: tuple[Evaluation, ...] = ()
-    reported_at: float = -math.inf
-    saved_at: float = 0.0
-    save_s: float = 0.0
 
 
 def run(
@@ -243,7 +190,7 @@ def prepare(
         batches=workload.dataset.training(batch_size, data_seed, at.batches),
         batch_size=batch_size,
         train=at.train,
-        keys=_step_keys(step_key, at.keys),
+        keys=keys.step_keys(step_key, at.keys),
         clock=clock,
         evaluate=evaluator or Evaluator(workload),
         budget_s=spec.fixed.budget_s,
@@ -312,7 +259,7 @@ def train_loop(run: Run) -> Ending:
             clock.enter(Account.UPDATE)
         evaluated = _due(run) if not complete else _stale(run)
         if evaluated:
-            evaluation = _evaluation(run)
+            evaluation = evaluate(run)
             if evaluation is None:
                 continue  # the budget ended while the parameters were prepared
             value = evaluation.metrics[f"validation/{target.metric}"]
@@ -323,8 +270,8 @@ def train_loop(run: Run) -> Ending:
         if complete:
             return _ending(run, Status.FINISHED_EARLY, "the submission has nothing more to gain")
         if evaluated:
-            _checkpoint(run)
-        _heartbeat(run)
+            checkpoint(run)
+        heartbeat(run)
 
 
 def compile_limit_s(budget_s: float) -> float:
@@ -370,140 +317,6 @@ def _due(run: Run) -> bool:
 def _stale(run: Run) -> bool:
     """Whether there were updates since the last evaluation."""
     return not run.evaluations or run.evaluations[-1].step < run.step
-
-
-def _evaluation(run: Run) -> Evaluation | None:
-    """Evaluates all splits off the clock, and records it; None if the budget is over first."""
-    clock = run.clock
-    clock.enter(Account.PARAMS_FOR_EVALUATION, after=run.train)
-    clock.agree()
-    progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
-    evaluated = run.algorithm.params_for_evaluation(run.view, run.train, progress)
-    # All that it has set going is waited for on its clock: nothing of it runs off the clock.
-    clock.enter(Account.EVALUATION, after=(evaluated, _under_way()))
-    clock.agree()
-    run.check_rules()
-    params, model_state = contract.check_evaluated(evaluated)
-    if isinstance(evaluated, TrainState):
-        run.train = evaluated
-    contract.check_params("the submission", params, run.view.parameter_shapes)
-    if clock.submission_s > run.budget_s:
-        return None
-    metrics = hosts.agreed(
-        {
-            f"{name}/{metric}": value
-            for name, split in EVALUATED.items()
-            for metric, value in run.evaluate(params, model_state, split).items()
-        }
-    )
-    extra = run.workload.extra
-    variables = {"params": params, **model_state}
-    table = extra and extra.table(run.workload.model, variables, _standing(run))
-    clock.enter(Account.LOGGING)
-    evaluation = Evaluation(run.step, clock.submission_s, metrics)
-    seen = {name: value for name, value in metrics.items() if not name.startswith("test/")}
-    run.evaluations = (*run.evaluations, replace(evaluation, metrics=seen))
-    run.append(_row(run, metrics))
-    if extra and table:
-        run.append_table(extra.name, table)
-    target = run.workload.validation
-    if target.met(metrics[f"validation/{target.metric}"]):
-        run.keep(params, model_state)
-    _report(run)
-    return evaluation
-
-
-def _under_way() -> list[jax.Array]:
-    return [array for array in jax.live_arrays() if not array.is_deleted()]
-
-
-def _checkpoint(run: Run) -> None:
-    """Keeps all that the trial is, off the clock, unless the last time was a moment ago."""
-    clock = run.clock
-    clock.enter(Account.LOGGING)
-    began = clock.total_s
-    if run.save is None or began - run.saved_at < max(
-        CHECKPOINT_EVERY_S, run.save_s / CHECKPOINT_SHARE
-    ):
-        return
-    run.save(
-        Checkpoint(
-            train=run.train,
-            step=run.step,
-            keys=run.keys_drawn,
-            batches=run.batches.position(),
-            evaluations=run.evaluations,
-            accounts={str(account): seconds for account, seconds in clock.accounts.items()},
-            submission_s=clock.submission_s,
-            compile_s=clock.compile_s,
-            carried={},
-        )
-    )
-    clock.enter(Account.LOGGING)
-    run.saved_at, run.save_s = clock.total_s, clock.total_s - began
-
-
-def _standing(run: Run) -> Standing:
-    return Standing(
-        trial=run.trial,
-        step=run.step,
-        examples=run.step * run.batch_size,
-        flops=run.step * run.flops_per_step,
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(run.train.params)),
-    )
-
-
-def _row(run: Run, metrics: dict[str, float]) -> dict[str, float | int]:
-    """A line of `eval_measurements.csv`: MLCommons' columns, and ours."""
-    clock, sizes = run.clock, run.workload.dataset.sizes
-    return {
-        "accumulated_submission_time": clock.submission_s,
-        "accumulated_eval_time": clock.accounts[Account.EVALUATION],
-        "accumulated_logging_time": clock.accounts[Account.LOGGING],
-        "accumulated_data_time": clock.accounts[Account.DATA],
-        "accumulated_compile_time": clock.compile_s,
-        "total_duration": clock.total_s,
-        "score": clock.submission_s,
-        "global_step": run.step,
-        "examples": run.step * run.batch_size,
-        "flops": run.step * run.flops_per_step,
-        "preemption_count": run.interruptions,
-        **metrics,
-        "validation/num_examples": sizes[Split.VALIDATION],
-        "test/num_examples": sizes[Split.TEST],
-    }
-
-
-def _heartbeat(run: Run) -> None:
-    if run.clock.total_s - run.reported_at >= HEARTBEAT_S or run.step == 1:
-        run.clock.enter(Account.LOGGING)
-        _report(run)
-
-
-def _report(run: Run) -> None:
-    run.reported_at = run.clock.total_s
-    metric = f"validation/{run.workload.validation.metric}"
-    value = run.evaluations[-1].metrics[metric] if run.evaluations else math.nan
-    run.report(Beat(run.step, run.clock.submission_s, value))
-
-
-_BLOCK = 64
-
-
-@jax.jit
-def _key_block(key: jax.Array, start: int) -> list[jax.Array]:
-    keys = jax.vmap(partial(jax.random.fold_in, key))(start + jnp.arange(2 * _BLOCK))
-    # A list, since taking an element of an array would be a dispatch for every step.
-    return [keys[place] for place in range(2 * _BLOCK)]
-
-
-def _step_keys(key: jax.Array, drawn: int = 0) -> Iterator[tuple[jax.Array, jax.Array]]:
-    """Two independent keys for each step, in order, after those that were drawn already."""
-    first, place = divmod(drawn, _BLOCK)
-    for start in itertools.count(2 * _BLOCK * first, step=2 * _BLOCK):
-        block = _key_block(key, start)
-        yield from list(zip(block[::2], block[1::2], strict=True))[place:]
-        place = 0
 
 
 def _flops(

@@ -20,7 +20,7 @@ import optax
 import orbax.checkpoint
 from alternation import head, row
 
-from algoperf import checkpoint, registry, submission, trial
+from algoperf import checkpoint, registry, running, submission, trial
 from algoperf.checkpoint import Checkpoint
 from algoperf.clock import Clock
 from algoperf.recording import TrialRecord
@@ -79,8 +79,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--folder", type=Path, help="on the disk to be measured")
     arguments = parser.parse_args()
-    every_s, share = trial.CHECKPOINT_EVERY_S, trial.CHECKPOINT_SHARE
-    trial.CHECKPOINT_EVERY_S, trial.CHECKPOINT_SHARE = 0.0, float("inf")
+    every_s, share = running.CHECKPOINT_EVERY_S, running.CHECKPOINT_SHARE
+    running.CHECKPOINT_EVERY_S, running.CHECKPOINT_SHARE = 0.0, float("inf")
     head("workload", "size [MB]", "checkpoint [ms]", "quartiles", "share [%]", "orbax / ours")
     for name in arguments.workload:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:

@@ -13,7 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
-from algoperf import caches, compilation, registry, trial
+from algoperf import caches, compilation, registry, running, trial
 from algoperf.errors import TrainingComplete
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec
@@ -73,7 +73,7 @@ def main(results: Path, name: str, when: str) -> None:
     watched = dataclasses.replace(algorithm, update=update)
     registry.workload = lambda _: workload
     trial.load = lambda _: Submission("source", source, "0", "", None, watched)
-    trial.CHECKPOINT_EVERY_S, trial.CHECKPOINT_SHARE = 0.0, float("inf")
+    running.CHECKPOINT_EVERY_S, running.CHECKPOINT_SHARE = 0.0, float("inf")
 
     def began(beat: trial.Beat) -> None:
         if how == "after" and beat.step:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from algoperf import dispatch, registry, submission, trial, tuning
+from algoperf import dispatch, registry, running, submission, trial, tuning
 from algoperf.clock import Clock
 from algoperf.dispatch import STEPS, Several, Traced
 from algoperf.records import TrialSpec
@@ -118,7 +118,7 @@ def test_never_past_an_evaluation_the_limit_or_what_may_be_queued():
     assert several.count(step=100, due=10, allowed=100) == 1  # which says that it is complete
 
 
-def prepared(workload: Workload, **options) -> trial.Run:
+def prepared(workload: Workload, **options) -> running.Run:
     fixed = WorkloadRules(workload.validation, workload.test, 1e9, workload.step_hint)
     spec = TrialSpec(
         "s", Path(tiny.__file__), "", "tiny", 1, 1, 0, None, Ruleset.SELF_TUNING, "tests", fixed
@@ -170,8 +170,8 @@ def test_a_trial_is_the_same_and_ends_at_its_limit(run, dispatches, monkeypatch)
 
 @pytest.mark.slow
 def test_from_any_checkpoint_it_goes_on_to_the_same_bits(dispatches, monkeypatch):
-    monkeypatch.setattr(trial, "CHECKPOINT_EVERY_S", 0.0)
-    monkeypatch.setattr(trial, "CHECKPOINT_SHARE", float("inf"))
+    monkeypatch.setattr(running, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(running, "CHECKPOINT_SHARE", float("inf"))
     workload = dataclasses.replace(tiny.unreachable_for(150), eval_every_steps=27)
     kept = []
 

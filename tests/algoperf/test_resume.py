@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from algoperf import machine, registry, trial
+from algoperf import machine, registry, running, trial
 from algoperf.clock import SUBMISSION
 from algoperf.errors import TrainingComplete
 from algoperf.recording import TrialRecord
@@ -94,8 +94,8 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    monkeypatch.setattr(trial, "CHECKPOINT_EVERY_S", 0.0)
-    monkeypatch.setattr(trial, "CHECKPOINT_SHARE", float("inf"))
+    monkeypatch.setattr(running, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(running, "CHECKPOINT_SHARE", float("inf"))
     return Bench(tmp_path, monkeypatch)
 
 
@@ -232,8 +232,8 @@ def test_a_state_that_cannot_be_kept_is_trained_all_the_same(bench):
 
 @pytest.mark.slow
 def test_checkpoints_are_rare_enough(bench, monkeypatch):
-    monkeypatch.setattr(trial, "CHECKPOINT_EVERY_S", 0.4)
-    monkeypatch.setattr(trial, "CHECKPOINT_SHARE", 0.01)
+    monkeypatch.setattr(running, "CHECKPOINT_EVERY_S", 0.4)
+    monkeypatch.setattr(running, "CHECKPOINT_SHARE", 0.01)
     saved = []
     monkeypatch.setattr(TrialRecord, "save", lambda self, arrays, facts: saved.append(facts))
     bench.attempt(SGD, tiny.unreachable_for(500), "whole", None)

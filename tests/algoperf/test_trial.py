@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pandas as pd
 import pytest
 
-from algoperf import registry, trial
+from algoperf import registry, running, trial
 from algoperf.clock import SUBMISSION
 from algoperf.errors import TrainingComplete, UserError
 from algoperf.guard import RuleBroken
@@ -294,10 +294,10 @@ def test_a_trial_without_its_data_says_what_is_missing(run, tmp_path):
 
 def test_whatever_is_queued_is_waited_for_before_an_evaluation():
     elsewhere = jax.jit(lambda x: x + 1)(jnp.ones(3))
-    assert any(array is elsewhere for array in trial._under_way())
+    assert any(array is elsewhere for array in running._under_way())
     gone = jax.jit(lambda x: x + 1, donate_argnums=0)
     gone(elsewhere)
-    assert all(array is not elsewhere for array in trial._under_way())
+    assert all(array is not elsewhere for array in running._under_way())
 
 
 def test_a_broken_rule_ends_the_trial(monkeypatch, run):

@@ -1,0 +1,185 @@
+"""What a trial holds on to while it runs; what it measures off the clock, records and reports."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+
+from algoperf import contract, dispatch, hosts
+from algoperf.checkpoint import Checkpoint
+from algoperf.clock import Account, Clock
+from algoperf.data import BatchStream
+from algoperf.records import Beat
+from algoperf.spec import Evaluation, ModelState, Params, Progress, Split, TrainState
+from algoperf.submission import Algorithm
+from algoperf.workload import Standing, Workload, WorkloadView
+
+HEARTBEAT_S = 0.5
+
+CHECKPOINT_EVERY_S = 5.0
+"""At most this often there is a checkpoint, always after an evaluation, ..."""
+
+CHECKPOINT_SHARE = 0.01
+"""... and where one takes long, so rarely that they take no more than this share of the time."""
+
+EVALUATED = {
+    Split.TRAIN: Split.EVAL_TRAIN,
+    Split.VALIDATION: Split.VALIDATION,
+    Split.TEST: Split.TEST,
+}
+"""Name of the split in the records -> examples that are evaluated for it."""
+
+
+Report = Callable[[Beat], None]
+
+AppendTable = Callable[[str, Mapping[str, Sequence[Any]]], None]
+"""(name, columns) -> recorded."""
+
+
+@dataclass
+class Run:
+    """What a trial holds on to while it runs."""
+
+    trial: str
+    workload: Workload
+    view: WorkloadView
+    algorithm: Algorithm
+    batches: BatchStream
+    batch_size: int
+    train: TrainState
+    keys: Iterator[tuple[jax.Array, jax.Array]]
+    clock: Clock
+    evaluate: Callable[[Params, ModelState, Split], dict[str, float]]
+    budget_s: float
+    flops_per_step: float
+    append: Callable[[dict[str, float | int]], None]
+    append_table: AppendTable
+    keep: Callable[[Params, ModelState], None]
+    report: Report
+    several: dispatch.Several | None = None
+    save: Callable[[Checkpoint], None] | None = None
+    check_rules: Callable[[], None] = lambda: None
+    interruptions: int = 0
+    step: int = 0
+    keys_drawn: int = 0
+    evaluations: tuple[Evaluation, ...] = ()
+    reported_at: float = -math.inf
+    saved_at: float = 0.0
+    save_s: float = 0.0
+
+
+def evaluate(run: Run) -> Evaluation | None:
+    """Evaluates all splits off the clock, and records it; None if the budget is over first."""
+    clock = run.clock
+    clock.enter(Account.PARAMS_FOR_EVALUATION, after=run.train)
+    clock.agree()
+    progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
+    evaluated = run.algorithm.params_for_evaluation(run.view, run.train, progress)
+    # All that it has set going is waited for on its clock: nothing of it runs off the clock.
+    clock.enter(Account.EVALUATION, after=(evaluated, _under_way()))
+    clock.agree()
+    run.check_rules()
+    params, model_state = contract.check_evaluated(evaluated)
+    if isinstance(evaluated, TrainState):
+        run.train = evaluated
+    contract.check_params("the submission", params, run.view.parameter_shapes)
+    if clock.submission_s > run.budget_s:
+        return None
+    metrics = hosts.agreed(
+        {
+            f"{name}/{metric}": value
+            for name, split in EVALUATED.items()
+            for metric, value in run.evaluate(params, model_state, split).items()
+        }
+    )
+    extra = run.workload.extra
+    variables = {"params": params, **model_state}
+    table = extra and extra.table(run.workload.model, variables, _standing(run))
+    clock.enter(Account.LOGGING)
+    evaluation = Evaluation(run.step, clock.submission_s, metrics)
+    seen = {name: value for name, value in metrics.items() if not name.startswith("test/")}
+    run.evaluations = (*run.evaluations, replace(evaluation, metrics=seen))
+    run.append(_row(run, metrics))
+    if extra and table:
+        run.append_table(extra.name, table)
+    target = run.workload.validation
+    if target.met(metrics[f"validation/{target.metric}"]):
+        run.keep(params, model_state)
+    _report(run)
+    return evaluation
+
+
+def _under_way() -> list[jax.Array]:
+    return [array for array in jax.live_arrays() if not array.is_deleted()]
+
+
+def checkpoint(run: Run) -> None:
+    """Keeps all that the trial is, off the clock, unless the last time was a moment ago."""
+    clock = run.clock
+    clock.enter(Account.LOGGING)
+    began = clock.total_s
+    if run.save is None or began - run.saved_at < max(
+        CHECKPOINT_EVERY_S, run.save_s / CHECKPOINT_SHARE
+    ):
+        return
+    run.save(
+        Checkpoint(
+            train=run.train,
+            step=run.step,
+            keys=run.keys_drawn,
+            batches=run.batches.position(),
+            evaluations=run.evaluations,
+            accounts={str(account): seconds for account, seconds in clock.accounts.items()},
+            submission_s=clock.submission_s,
+            compile_s=clock.compile_s,
+            carried={},
+        )
+    )
+    clock.enter(Account.LOGGING)
+    run.saved_at, run.save_s = clock.total_s, clock.total_s - began
+
+
+def _standing(run: Run) -> Standing:
+    return Standing(
+        trial=run.trial,
+        step=run.step,
+        examples=run.step * run.batch_size,
+        flops=run.step * run.flops_per_step,
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(run.train.params)),
+    )
+
+
+def _row(run: Run, metrics: dict[str, float]) -> dict[str, float | int]:
+    """A line of `eval_measurements.csv`: MLCommons' columns, and ours."""
+    clock, sizes = run.clock, run.workload.dataset.sizes
+    return {
+        "accumulated_submission_time": clock.submission_s,
+        "accumulated_eval_time": clock.accounts[Account.EVALUATION],
+        "accumulated_logging_time": clock.accounts[Account.LOGGING],
+        "accumulated_data_time": clock.accounts[Account.DATA],
+        "accumulated_compile_time": clock.compile_s,
+        "total_duration": clock.total_s,
+        "score": clock.submission_s,
+        "global_step": run.step,
+        "examples": run.step * run.batch_size,
+        "flops": run.step * run.flops_per_step,
+        "preemption_count": run.interruptions,
+        **metrics,
+        "validation/num_examples": sizes[Split.VALIDATION],
+        "test/num_examples": sizes[Split.TEST],
+    }
+
+
+def heartbeat(run: Run) -> None:
+    if run.clock.total_s - run.reported_at >= HEARTBEAT_S or run.step == 1:
+        run.clock.enter(Account.LOGGING)
+        _report(run)
+
+
+def _report(run: Run) -> None:
+    run.reported_at = run.clock.total_s
+    metric = f"validation/{run.workload.validation.metric}"
+    value = run.evaluations[-1].metrics[metric] if run.evaluations else math.nan
+    run.report(Beat(run.step, run.clock.submission_s, value))
