@@ -13,7 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
-from algoperf import caches, compilation, registry, running, trial
+from algoperf import caches, compilation, records, registry, running, trial
 from algoperf.errors import TrainingComplete
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec
@@ -75,7 +75,7 @@ def main(results: Path, name: str, when: str) -> None:
     trial.load = lambda _: Submission("source", source, "0", "", None, watched)
     running.CHECKPOINT_EVERY_S, running.CHECKPOINT_SHARE = 0.0, float("inf")
 
-    def began(beat: trial.Beat) -> None:
+    def began(beat: records.Beat) -> None:
         if how == "after" and beat.step:
             threading.Timer(float(amount), kill).start()
 

@@ -3,7 +3,7 @@
 import optax
 import pytest
 
-from algoperf import machine, registry, trial
+from algoperf import machine, records, registry, trial
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec, read_measurements
 from algoperf.rulesets import Ruleset, WorkloadRules
@@ -47,7 +47,7 @@ def run(tmp_path, monkeypatch):
         )  # fmt: skip
         record = TrialRecord(spec, tmp_path)
         record.begin()
-        beats: list[trial.Beat] = []
+        beats: list[records.Beat] = []
         ending, facts = trial.run(spec, record, beats.append, clock_now=now or Time(1e-3))
         folder = record.finish(ending, facts)
         measured = folder / "eval_measurements.csv"

@@ -130,7 +130,7 @@ def test_the_record_of_a_target_reached_is_the_same(bench):
         assert (resumed / name).read_bytes() == (whole / name).read_bytes()
     first, again = (json.loads((f / "manifest.json").read_text()) for f in (whole, resumed))
     differ = {key for key in first if first[key] != again[key]}
-    assert differ <= {"clock", "calibration", "started", "ended", "interruptions"}
+    assert differ <= {"clock", "calibration", "started", "ended", "interruptions", "load"}
     assert first["ending"] == again["ending"]
     assert set(again["calibration"]) == {"before", "resumed_1", "after"}
 

@@ -68,7 +68,9 @@ def update(workload, train, batch, key, progress):
 def campaign(tmp_path, easy_rules, cluster, monkeypatch):
     """A command that runs a submission whose two trials wait at step 60 until `go` is there."""
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
-    (tmp_path / "patient.py").write_text(PATIENT.format(here=str(tmp_path)))
+    (told := tmp_path / "told").mkdir()
+    monkeypatch.setenv("ALGOPERF_WRITABLE", str(told))  # beyond what the sandbox leaves a trial
+    (tmp_path / "patient.py").write_text(PATIENT.format(here=str(told)))
     rules = json.loads(easy_rules.read_text())
     rules["workloads"]["digits_autoencoder"] |= {"validation_target": 1e-9, "budget_s": 2000.0}
     easy_rules.write_text(json.dumps(rules))
@@ -97,7 +99,7 @@ def until(met: Callable[[], object], what: str) -> None:
 
 def test_a_study_survives_a_dead_node_preemption_and_time_limits(campaign, cluster, tmp_path):
     def said(file: str) -> list[str]:
-        path = tmp_path / file
+        path = tmp_path / "told" / file
         return path.read_text().split() if path.exists() else []
 
     def jobs(state: str) -> set[str]:
@@ -131,7 +133,7 @@ def test_a_study_survives_a_dead_node_preemption_and_time_limits(campaign, clust
             cluster.ask("scancel", "--signal=USR2", job)
         until(lambda: len(jobs("PENDING")) == 2, "both jobs put back")
         assert not list(tmp_path.glob("results/patient/study_*/*/trial_*"))
-        (tmp_path / "go").touch()
+        (tmp_path / "told" / "go").touch()
         for job in jobs("PENDING"):
             cluster.release(job)
         out, _ = watching.communicate(timeout=PATIENCE_S)
@@ -156,7 +158,7 @@ def test_two_nodes_train_a_trial_and_one_of_them_dies(campaign, cluster, tmp_pat
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", f"127.0.0.1:{port}")
 
     def said(file: str) -> list[str]:
-        path = tmp_path / file
+        path = tmp_path / "told" / file
         return sorted(path.read_text().split()) if path.exists() else []
 
     def pending() -> str:
@@ -166,7 +168,7 @@ def test_two_nodes_train_a_trial_and_one_of_them_dies(campaign, cluster, tmp_pat
         until(lambda: len(said("waits")) == 2 or watching.poll(), "both nodes at step 60")
         assert said("began") == ["n1:1", "n2:1"]
         cluster.kill("n2")
-        (tmp_path / "go").touch()  # the first node goes on, and finds itself alone
+        (tmp_path / "told" / "go").touch()  # the first node goes on, and finds itself alone
         until(pending, "job put back")
         cluster.wait_for("n2", "down")
         assert not list(tmp_path.glob("results/patient/study_*/*/trial_*"))
