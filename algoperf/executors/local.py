@@ -7,7 +7,8 @@ import multiprocessing
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -102,31 +103,16 @@ class LocalExecutor:
         watched = _Watched(spec, on_beat, claim, tell)
         if (ending := TrialRecord(spec, self.results, watched.number).conclude()) is not None:
             return ending
-        ours, theirs = self._context.Pipe()
-        processes.adopt_orphans()
-        began = processes.boot_time()
-        with tempfile.TemporaryDirectory(prefix="algoperf-", ignore_cleanup_errors=True) as folder:
-            place = self.results, watched.number, Path(folder)
-            process = self._context.Process(  # type: ignore[attr-defined] - typeshed has it on subclasses only
-                target=_start,
-                args=(spec, *place, theirs),
-                kwargs={"joint": self._joint},
-                daemon=False,
-            )
-            try:
-                _begin(process)
-                theirs.close()
-                connection = cast("Connection[Any, Any]", ours)
-                failure = self._follow(watched, connection, process, Path(folder))
-                _end(process, began)  # all of it, before what it wrote is looked at
-                return self._conclude(watched, failure)
-            except CannotRecord:
-                if claim is not None:
-                    claim.check()  # another run that took the trial over also took its folder away
-                raise
-            finally:
-                _end(process, began)
-                ours.close()
+        try:
+            place = self.results, watched.number
+            with self._started(_start, spec, *place, joint=self._joint) as started:
+                failure = self._follow(watched, *started)
+            # All of it has ended, before what it wrote is looked at.
+            return self._conclude(watched, failure)
+        except CannotRecord:
+            if claim is not None:
+                claim.check()  # another run that took the trial over also took its folder away
+            raise
 
     def assist(self, spec: TrialSpec) -> int | None:
         """Runs a trial together with the host that records it.
@@ -134,17 +120,29 @@ class LocalExecutor:
         Returns:
             The exit status of the trial's process.
         """
+        with self._started(_assist, spec, self.results) as (_, process, _):
+            process.join()
+            return process.exitcode
+
+    @contextmanager
+    def _started(
+        self, target: Callable[..., None], *arguments: Any, **named: Any
+    ) -> "Iterator[tuple[Connection[Any, Any], BaseProcess, Path]]":
+        """A process, the connection to it and its temporary folder; in the end it has ended.
+
+        `target` gets the folder and its end of the connection after `arguments`.
+        """
         ours, theirs = self._context.Pipe()
         processes.adopt_orphans()
         began = processes.boot_time()
         with tempfile.TemporaryDirectory(prefix="algoperf-", ignore_cleanup_errors=True) as folder:
-            arguments = spec, self.results, Path(folder), theirs
-            process = self._context.Process(target=_assist, args=arguments, daemon=False)  # type: ignore[attr-defined] - as in `run`
+            process = self._context.Process(  # type: ignore[attr-defined] - typeshed has it on subclasses only
+                target=target, args=(*arguments, Path(folder), theirs), kwargs=named, daemon=False
+            )
             try:
                 _begin(process)
                 theirs.close()
-                process.join()
-                return process.exitcode
+                yield cast("Connection[Any, Any]", ours), process, Path(folder)
             finally:
                 _end(process, began)
                 ours.close()
