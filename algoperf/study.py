@@ -3,6 +3,7 @@
 import hashlib
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -326,34 +327,44 @@ def run(
     def wait_turn() -> None:
         tell_once("Another run trains on this machine; the two take turns.")
 
-    def attempt(spec: TrialSpec) -> bool:
-        """Whether the trial is recorded afterwards."""
-        if spec.is_recorded(executor.results):
-            watcher.elsewhere(spec)
-            return True
+    def attempt(spec: TrialSpec) -> Ending | None:
+        """How the trial ended; None if somebody else runs or ran it."""
+        claim = claims.take(spec.folder(executor.results))
+        if not isinstance(claim, Claim):
+            tell_once(f"{spec.label} is run by {claim or 'another run'}.")
+            return None
+        with claim:
+            if spec.is_recorded(executor.results):  # before it was claimed
+                return None
+            watcher.began(spec)
+            try:
+                return executor.run(
+                    spec, lambda beat: watcher.beat(spec, beat), claim, watcher.told
+                )
+            except Lost:
+                watcher.told(f"{spec.label} was taken over by another run.")
+                return None
+
+    left = deque(todo)
+
+    def run_next() -> bool:
+        """Runs the next trial that nobody else has; whether there was one."""
+        # A turn lasts until a trial was run. Were it over at one that is recorded by now, the other
+        # run would be a trial ahead for ever.
         with turn(executor.results, wait_turn) if take_turns else nullcontext():
-            claim = claims.take(spec.folder(executor.results))
-            if not isinstance(claim, Claim):
-                tell_once(f"{spec.label} is run by {claim or 'another run'}.")
-                return False
-            with claim:
-                if spec.is_recorded(executor.results):  # before it was claimed
+            for _ in range(len(left)):
+                spec = left.popleft()
+                if spec.is_recorded(executor.results):
                     watcher.elsewhere(spec)
-                    return True
-                watcher.began(spec)
-                try:
-                    ending = executor.run(
-                        spec, lambda beat: watcher.beat(spec, beat), claim, watcher.told
-                    )
-                except Lost:
-                    watcher.told(f"{spec.label} was taken over by another run.")
-                    return False
+                elif (ending := attempt(spec)) is None:
+                    left.append(spec)
+                else:
+                    break
+            else:
+                return False
         watcher.ended(spec, ending)
         return True
 
-    left = list(todo)
     while left:
-        before = len(left)
-        left = [spec for spec in left if not attempt(spec)]
-        if len(left) == before:
+        if not run_next() and left:
             time.sleep(LOOK_AGAIN_S)

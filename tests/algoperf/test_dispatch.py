@@ -22,7 +22,7 @@ from tests import tiny
 from tests.algoperf.conftest import SGD, Time
 from tests.states import AVERAGED, bits
 
-WITHOUT_CONVOLUTION = ("clicks", "digits_vit", "facts_lm", "molecules", "translation")
+WITHOUT_CONVOLUTION = ("clicks", "facts_lm", "molecules", "translation")
 
 
 def made(algorithm: Algorithm, workload: Workload, point: tuning.Point | None = None):

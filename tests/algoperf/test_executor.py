@@ -238,6 +238,16 @@ if __name__ == "__main__":
 """
 
 
+MEET = """
+    import os, time
+    meet = Path(sys.argv[4])
+    (meet / str(os.getpid())).touch()
+    while len(list(meet.iterdir())) < 2:
+        time.sleep(0.01)
+    cli.run"""
+"""In place of `cli.run`: not before the other run has come as far."""
+
+
 @pytest.mark.slow
 def test_a_killed_run_loses_nothing_and_runs_nothing_twice(tmp_path, easy_rules):
     """SIGKILL in the second trial, before its first checkpoint: the first trial is left alone."""
@@ -342,9 +352,11 @@ def test_two_runs_at_once_share_the_trials(tmp_path, easy_rules):
     raw["tuning"]["self_tuning"]["studies"] = 4
     easy_rules.write_text(json.dumps(raw))
     source, script, results = tmp_path / "mine.py", tmp_path / "script.py", tmp_path / "results"
+    meet = tmp_path / "meet"
+    meet.mkdir()
     source.write_text(textwrap.dedent(GOOD))
-    script.write_text(SCRIPT)
-    command = [sys.executable, str(script), str(source), str(easy_rules), str(results)]
+    script.write_text(SCRIPT.replace("cli.run", MEET))
+    command = [sys.executable, script, source, easy_rules, results, meet]
     runs = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(2)

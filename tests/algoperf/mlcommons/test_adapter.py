@@ -49,7 +49,7 @@ def close(one, other):
 
 @pytest.mark.parametrize(
     "name",
-    ["tiny", *(pytest.param(n, marks=pytest.mark.slow) for n in ("digits_vit", "molecules"))],
+    ["tiny", *(pytest.param(n, marks=pytest.mark.slow) for n in ("digits_resnet", "molecules"))],
 )
 def test_their_adamw_is_our_adamw(name):
     """One algorithm in both forms: dropout too is drawn alike."""
