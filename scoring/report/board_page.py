@@ -147,8 +147,11 @@ def _order(board: Leaderboard) -> Iterator[page.Block]:
 
 
 def _curves(board: Leaderboard) -> Iterator[page.Block]:
+    whose = "each submission's"
+    if len(board.submissions) > plots.FRONT:
+        whose = f"the first {plots.FRONT} submissions'"
     yield (
-        "Grey: all trials. In front each submission's fastest trial, with a dot where it reaches "
+        f"Grey: all trials. In front {whose} fastest trial, with a dot where it reaches "
         "the target (dotted line). The wild beginnings are cut off."
     )
     for place, (workload, figure, words) in enumerate(plots.curves(board)):

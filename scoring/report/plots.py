@@ -22,8 +22,14 @@ DASHES = ("-", "--", "-.", ":")
 GREY = "#8a8f96"
 
 
+FRONT = 14
+"""How many submissions, of the leaderboard's first, have a line of their own; the rest is grey."""
+
+
 def style(place: int) -> dict[str, Any]:
     """Colour and dash of the submission at that place of the leaderboard."""
+    if place >= FRONT:
+        return {"color": GREY, "linestyle": "-", "alpha": 0.4}
     return {
         "color": COLOURS[place % len(COLOURS)],
         "linestyle": DASHES[place // len(COLOURS) % len(DASHES)],
@@ -75,9 +81,11 @@ def performance_profile(board: Leaderboard) -> Figure:
             [scoring.tau_min, *within, scoring.tau_max],
             [*share, share[-1]],
             where="post",
-            linewidth=2,
+            linewidth=2 if place < FRONT else 1,
             **style(place),
         )
+        if place >= FRONT:
+            continue
         lines[f"{row['submission']} ({row['score']:.3f})"] = line
         if not math.isnan(row["low"]):
             drawn = profiles.profile(board.samples.ratios[:, [place]], grid)[:, 0]
@@ -117,7 +125,8 @@ def ranks(board: Leaderboard) -> Figure:
 def curves(board: Leaderboard) -> Iterator[tuple[str, Figure, str]]:
     """For each workload: its name, the target's metric against time, and that in words.
 
-    All trials stand behind in grey; in front each submission's fastest, and the target as a line.
+    All trials stand behind in grey; in front the fastest of each of the leaderboard's first
+    submissions, and the target as a line.
     """
     for workload in (*board.rules.base_workloads, *board.rules.held_out):
         if (board.logs.trials["workload"] == workload).any():
@@ -138,7 +147,7 @@ def _curves_of(board: Leaderboard, workload: str) -> tuple[Figure, str]:
     )
     words: list[str] = []
     won: dict[str, Line2D] = {}
-    for place, submission in enumerate(board.submissions):
+    for place, submission in enumerate(board.submissions[:FRONT]):
         of_submission = trials[trials["submission"] == submission]
         if of_submission.empty:
             continue
