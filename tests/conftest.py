@@ -19,13 +19,23 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process has all tests of a workload in a file: they share what was compiled."""
-    for item in items:
+    """All tests of a workload in a file come one after the other, in one process.
+
+    They share what was compiled, of which no more than one workload's is then kept.
+    """
+    first: dict[tuple[str, str], int] = {}
+    place: dict[pytest.Item, int] = {}
+    for number, item in enumerate(items):
         callspec = getattr(item, "callspec", None)
         name = callspec and callspec.params.get("name")
+        place[item] = number
         if isinstance(name, str):
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {name}"))
+            group = item.path.stem, name
+            place[item] = first.setdefault(group, number)
+            item.add_marker(pytest.mark.xdist_group(" ".join(group)))
+    items.sort(key=place.__getitem__)
 
 
 @pytest.fixture
