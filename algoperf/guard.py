@@ -50,21 +50,15 @@ class RuleBroken(UserError):
     """A submission did what the rules forbid."""
 
 
-class Guard:
-    """Watches one submission in this process, from before it is imported.
+class Watch:
+    """Refuses, while it is entered, what a submission's code may not start or listen to.
 
     Args:
         source: The submission's file, or the folder of its files.
-        frozen: Objects, by name, whose attributes nobody may replace.
     """
 
-    def __init__(self, source: Path, frozen: Mapping[str, object] | None = None) -> None:
+    def __init__(self, source: Path) -> None:
         self._source = str(source)
-        self._frozen = {name: (of, dict(vars(of))) for name, of in (frozen or {}).items()}
-        self._functions = dict(_functions(_FRAMEWORK))
-        self._own = [name for name in self._functions if name.startswith(_HARNESS)]
-        self._code = {name: _code(self._functions[name]) for name in self._own}
-        self._hooks = _hooks()
         self._broken: list[str] = []
         self._watching = False
         self._guarded_start = self._start = threading.Thread.start
@@ -81,6 +75,58 @@ class Guard:
         self._watching = False  # an audit hook cannot be taken off
         threading.Thread.start = self._start
         _thread.start_new_thread = self._start_new
+
+    def _guarded(self, start: Callable[..., Any]) -> Any:
+        def guarded(*arguments: Any, **named: Any) -> Any:
+            self._refuse("starts a thread")
+            return start(*arguments, **named)
+
+        return guarded
+
+    def _hear(self, event: str, _: tuple[Any, ...]) -> None:
+        if self._watching and event in _EVENTS:
+            self._refuse(_EVENTS[event])
+        elif self._watching and event == READ_EXAMPLES:
+            frame = inspect.currentframe()
+            while frame is not None and frame.f_code.co_filename.startswith(_ROOM):
+                frame = frame.f_back
+            self._refuse("reads examples that are for evaluation only", frame)
+
+    def _refuse(self, what: str, frame: FrameType | None = None) -> None:
+        """Stops what the submission's own code is about to do."""
+        if self._watching and self._is_ours(frame or inspect.currentframe()):
+            self._broken.append(what)
+            raise RuleBroken(f"The submission {what}, which the rules forbid (docs/rules.md).")
+
+    def _is_ours(self, frame: FrameType | None) -> bool:
+        """Whether the nearest code outside Python's library is the submission's."""
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if file.startswith(self._source):
+                return True
+            library = file.startswith(_LIBRARY) and not file.startswith(_PACKAGES)
+            # What was made of text, as by `exec`, is whoever's made it.
+            if not library and not file.startswith("<") and file != __file__:
+                return False
+            frame = frame.f_back
+        return False
+
+
+class Guard(Watch):
+    """Watches one submission in this process, from before it is imported.
+
+    Args:
+        source: The submission's file, or the folder of its files.
+        frozen: Objects, by name, whose attributes nobody may replace.
+    """
+
+    def __init__(self, source: Path, frozen: Mapping[str, object] | None = None) -> None:
+        super().__init__(source)
+        self._frozen = {name: (of, dict(vars(of))) for name, of in (frozen or {}).items()}
+        self._functions = dict(_functions(_FRAMEWORK))
+        self._own = [name for name in self._functions if name.startswith(_HARNESS)]
+        self._code = {name: _code(self._functions[name]) for name in self._own}
+        self._hooks = _hooks()
 
     def check(self, *, whole: bool = False) -> None:
         """Refuses to go on if a rule was broken.
@@ -119,13 +165,6 @@ class Guard:
                 f"The submission broke a rule (docs/rules.md): {'; '.join(self._broken[:5])}."
             )
 
-    def _guarded(self, start: Callable[..., Any]) -> Any:
-        def guarded(*arguments: Any, **named: Any) -> Any:
-            self._refuse("starts a thread")
-            return start(*arguments, **named)
-
-        return guarded
-
     def _is_in(self, thread: tuple[int, FrameType]) -> bool:
         """Whether another thread is in the submission's code."""
         number, frame = thread
@@ -135,34 +174,6 @@ class Guard:
         while walk is not None and not walk.f_code.co_filename.startswith(self._source):
             walk = walk.f_back
         return walk is not None
-
-    def _hear(self, event: str, _: tuple[Any, ...]) -> None:
-        if self._watching and event in _EVENTS:
-            self._refuse(_EVENTS[event])
-        elif self._watching and event == READ_EXAMPLES:
-            frame = inspect.currentframe()
-            while frame is not None and frame.f_code.co_filename.startswith(_ROOM):
-                frame = frame.f_back
-            self._refuse("reads examples that are for evaluation only", frame)
-
-    def _refuse(self, what: str, frame: FrameType | None = None) -> None:
-        """Stops what the submission's own code is about to do."""
-        if self._watching and self._is_ours(frame or inspect.currentframe()):
-            self._broken.append(what)
-            raise RuleBroken(f"The submission {what}, which the rules forbid (docs/rules.md).")
-
-    def _is_ours(self, frame: FrameType | None) -> bool:
-        """Whether the nearest code outside Python's library is the submission's."""
-        while frame is not None:
-            file = frame.f_code.co_filename
-            if file.startswith(self._source):
-                return True
-            library = file.startswith(_LIBRARY) and not file.startswith(_PACKAGES)
-            # What was made of text, as by `exec`, is whoever's made it.
-            if not library and not file.startswith("<") and file != __file__:
-                return False
-            frame = frame.f_back
-        return False
 
 
 def _functions(roots: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
