@@ -35,6 +35,7 @@ TRIAL = {
     "patched_code": "Evaluator.__call__ was replaced",
     "patched_evaluation": "Evaluator.__call__ was replaced",
     "patched_jax": "jax.block_until_ready was replaced",
+    "process_by_another": "opens a connection",
     "quiet_process": "starts a process",
     "raw_thread": "starts a thread",
     "read_test_split": "reads examples that are for evaluation only",
