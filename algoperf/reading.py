@@ -121,6 +121,9 @@ def _ask(submissions: list[str], hidden: str, workloads: list[str]) -> list[dict
         import scipy.stats  # noqa: F401 - which drawing points takes half a second for: meanwhile
 
         return json.loads(server.stdout.readline())
+    except (OSError, ValueError) as error:
+        _end(server)
+        raise RuntimeError("The process that reads submissions has ended.") from error
     except BaseException:
         _end(server)
         raise

@@ -78,6 +78,7 @@ def test_a_file_that_does_not_come_back_is_an_error_and_no_other_is(
     paths = [write(tmp_path, "bad", text), write(tmp_path, "sound", SOUND)]
     bad, sound = reading.read(paths, tmp_path / "results")
     assert why in str(bad)
+    assert isinstance(sound, reading.Declared)
     assert sound.doc == "Sound."
 
 
@@ -114,9 +115,10 @@ def test_what_was_left_running_is_ended(tmp_path):
         "import ctypes, time\nnumber = ctypes.CDLL(None).fork()\nif not number:\n"
         f"    time.sleep(60)\n{SOUND}\n__doc__ = str(number)\n"
     )
-    number = read(write(tmp_path, "mine", text), tmp_path).doc
-    assert int(number) > 0
-    command = Path(f"/proc/{number}/cmdline")
+    found = read(write(tmp_path, "mine", text), tmp_path)
+    assert isinstance(found, reading.Declared)
+    assert int(found.doc) > 0
+    command = Path(f"/proc/{found.doc}/cmdline")
     assert not command.exists() or not command.read_bytes()  # gone, or dead and not yet fetched
 
 
