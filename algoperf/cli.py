@@ -101,7 +101,7 @@ def run(
     todo = study.plan(submissions, names, fixed, folder, studies, asked=asked)
     for line in planned.summary(todo, fixed, names, folder):
         _say(console, line)
-    for note in study.notes(todo.todo):
+    for note in todo.notes:
         console.print(note, style="yellow", soft_wrap=True, highlight=False, markup=False)
     if unset := planned.unset(fixed, names):
         console.print(unset, style="yellow", soft_wrap=True, highlight=False, markup=False)

@@ -34,8 +34,9 @@ _PROCESSES = {"os.fork", "os.forkpty", "os.popen", "os.posix_spawn", "os.spawnv"
 _CALLED_AS = {"os.environ", "os.getenv", "os.putenv", "sys.argv", "sys.flags"}
 _TO_BE_READ = {
     "__import__", "compile", "ctypes", "eval", "exec", "gc", "globals", "importlib", "inspect",
-    "io_callback", "jax.config", "open", "pickle", "pure_callback", "requests", "socket",
-    "sys._getframe", "sys.modules", "unittest.mock", "urllib",
+    "jax.config", "jax.debug.callback", "jax.experimental.io_callback", "jax.pure_callback",
+    "open", "pickle", "requests", "socket", "sys._getframe", "sys.modules", "unittest.mock",
+    "urllib",
 }  # fmt: skip
 _FOR_NAMES = "get_batch_size"
 """The one function that is told the workload's name (MLCommons' form)."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group
@@ -9,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from algoperf import registry, rulesets
+from algoperf.errors import UserError
 from algoperf.spec import Split
 
 Row = dict[str, Any]
@@ -29,10 +31,16 @@ def _workloads() -> list[Row]:
 
 
 def _submissions() -> list[Row]:
-    from algoperf.submission import load
+    from algoperf import reading
 
-    loaded = [load(name) for name in registry.submission_names()]
-    return [{"name": s.name, "ruleset": str(s.ruleset), "description": s.doc} for s in loaded]
+    found = reading.read(registry.submission_names(), hidden=Path("results"))
+    if faults := [str(one) for one in found if isinstance(one, UserError)]:
+        raise UserError("\n".join(faults))
+    return [
+        {"name": one.name, "ruleset": str(one.ruleset), "description": one.doc}
+        for one in found
+        if isinstance(one, reading.Declared)
+    ]
 
 
 def _suites() -> list[Row]:

@@ -93,6 +93,16 @@ def workload(name: str) -> "Workload":
     raise unknown("workload", name, workloads(), "algoperf list workloads")
 
 
+def check_workload(name: str) -> None:
+    """Complains about a name that no file can define, without importing one.
+
+    Raises:
+        UserError: If there is none; names the nearest.
+    """
+    if workload_module(name) is None:
+        workload(name)
+
+
 def datasets() -> "dict[str, RecordDataset]":
     """Every data set that is read from disk; imports their files, not what reads them."""
     from algoperf.inputs.dataset import RecordDataset

@@ -4,14 +4,15 @@ import hashlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from algoperf import records, registry, sources, tuning
+from algoperf import reading, records, registry, tuning
 from algoperf.errors import UserError
+from algoperf.reading import Declared
 from algoperf.records import Beat, Ending, TrialSpec
 from algoperf.rulesets import Rules, Ruleset, Tuning
 
@@ -23,10 +24,12 @@ class Plan:
     Attributes:
         done: How many are recorded already.
         todo: Those to run, in order.
+        notes: What has to be said of a submission on a workload before it is run there.
     """
 
     done: int
     todo: tuple[TrialSpec, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -84,24 +87,48 @@ def plan(
         UserError: Lists everything that stands in the way, for all submissions.
     """
     faults: list[str] = []
-    whole: list[list[TrialSpec]] = []
     done = 0
+    incomplete: list[Path] = []
     for path in _paths(submissions, faults):
         try:
-            specs, there = _of_submission(path, workloads, rules, results, studies, asked=asked)
+            there = _all_recorded(path, workloads, rules, results, studies, asked=asked)
         except UserError as error:
-            faults.append(str(error).replace("\n", "\n    "))
+            faults.append(_indented(error))
         else:
-            whole.append(specs)
+            done += there
+            incomplete += [] if there else [path]
+    said: list[Declared] = []
+    missing: list[TrialSpec] = []
+    for declared in reading.read(incomplete, results, workloads):
+        try:
+            if isinstance(declared, UserError):
+                raise declared
+            todo, there = _missing(declared, workloads, rules, results, studies, asked=asked)
+        except UserError as error:
+            faults.append(_indented(error))
+        else:
+            said.append(declared)
+            missing += todo
             done += there
     if len(faults) == 1:
         raise UserError(faults[0].replace("\n    ", "\n"))
     if faults:
         raise UserError.of_many("Nothing was run:", faults)
-    todo = [spec for specs in whole for spec in specs]
-    for name in dict.fromkeys(spec.workload for spec in todo):
-        registry.workload(name)  # tells if there is none
-    return Plan(done, tuple(in_order(todo, workloads, lambda spec: spec)))
+    for name in dict.fromkeys(spec.workload for spec in missing):
+        registry.check_workload(name)
+    todo = in_order(missing, workloads, lambda spec: spec)
+    return Plan(done, tuple(todo), tuple(_notes(todo, said)))
+
+
+def _indented(error: UserError) -> str:
+    return str(error).replace("\n", "\n    ")
+
+
+def _notes(todo: Sequence[TrialSpec], said: Sequence[Declared]) -> Iterator[str]:
+    """What the submissions that are to be run say of the workloads that they are to be run on."""
+    notes = {declared.name: declared.notes for declared in said}
+    for name, workload in dict.fromkeys((spec.submission, spec.workload) for spec in todo):
+        yield from (f"{name}: {note}" for note in notes[name].get(workload, ()))
 
 
 Item = TypeVar("Item")
@@ -135,8 +162,27 @@ def _paths(submissions: Sequence[str], faults: list[str]) -> list[Path]:
     return list(found.values())
 
 
-def _of_submission(
+def _all_recorded(
     path: Path,
+    workloads: Sequence[str],
+    rules: Rules,
+    results: Path,
+    studies: int | None,
+    *,
+    asked: Ruleset | None,
+) -> int:
+    """How many trials of a submission are recorded, if all are; 0 otherwise."""
+    name, sha256 = registry.submission_name(path), registry.source_hash(path)
+    ruleset = _recorded_ruleset(results, name, sha256, rules)
+    if ruleset is None:
+        return 0
+    _check_ruleset(name, ruleset, asked)
+    found = places(results, name, workloads, rules.tuning[ruleset], studies)
+    return len(found) if all(folder.exists() for folder in found.values()) else 0
+
+
+def _missing(
+    declared: Declared,
     workloads: Sequence[str],
     rules: Rules,
     results: Path,
@@ -145,17 +191,13 @@ def _of_submission(
     asked: Ruleset | None,
 ) -> tuple[list[TrialSpec], int]:
     """Missing trials of one submission, and the number of those recorded."""
-    name, sha256 = registry.submission_name(path), registry.source_hash(path)
-    ruleset = _recorded_ruleset(results, name, sha256, rules)
-    if ruleset is not None:
-        _check_ruleset(name, ruleset, asked)
-        found = places(results, name, workloads, rules.tuning[ruleset], studies)
-        if all(folder.exists() for folder in found.values()):
-            return [], len(found)
-    from algoperf.submission import load  # imports jax, so only if there is something to run
-
-    space = load(path).search_space
-    ruleset = Ruleset.SELF_TUNING if space is None else Ruleset.EXTERNAL
+    name, path, space, ruleset = (
+        declared.name,
+        declared.path,
+        declared.search_space,
+        declared.ruleset,
+    )
+    sha256 = registry.source_hash(path)
     _check_ruleset(name, ruleset, asked)
     granted = rules.tuning[ruleset]
     points = None
@@ -200,20 +242,6 @@ def _check_ruleset(name: str, ruleset: Ruleset, asked: Ruleset | None) -> None:
             f"{name} has no search space, and external tuning needs one: add `search_space`, or "
             "leave --ruleset out to run it under self-tuning."
         )
-
-
-def notes(todo: Sequence[TrialSpec]) -> list[str]:
-    """What has to be said of a submission on a workload before it is run there."""
-    places = {(spec.submission, spec.workload): spec.path for spec in todo}
-    theirs = set(filter(sources.is_mlcommons, set(places.values())))
-    found: dict[tuple[str, str], tuple[str, ...]] = {}
-    for (name, workload), path in places.items():
-        if path in theirs:
-            from algoperf.submission import load
-
-            notes = load(path).algorithm.notes(registry.workload(workload))
-            found[name, workload] = notes
-    return [f"{name}: {note}" for (name, _), said in found.items() for note in said]
 
 
 def places(

@@ -81,6 +81,20 @@ def parse(raw: object) -> SearchSpace:
     return space
 
 
+def as_json(space: SearchSpace) -> dict[str, Any] | list[dict[str, Value]]:
+    """What `parse` makes the space of again."""
+    if isinstance(space, Points):
+        return [dict(point) for point in space.points]
+    return {name: _dimension_as_json(dimension) for name, dimension in space.dimensions.items()}
+
+
+def _dimension_as_json(dimension: Dimension) -> dict[str, Any]:
+    if isinstance(dimension, Choice):
+        return {"feasible_points": list(dimension.values)}
+    scaling = "log" if dimension.log else "linear"
+    return {"min": dimension.low, "max": dimension.high, "scaling": scaling}
+
+
 def read(raw: object) -> tuple[SearchSpace, list[str]]:
     """The search space that `raw` describes, and what is wrong with it.
 

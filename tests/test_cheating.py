@@ -9,6 +9,7 @@ import pytest
 
 from algoperf import caches, inspection, records, rulesets, sandbox, study, verify
 from algoperf.clock import Account
+from algoperf.errors import UserError
 from algoperf.executors.local import LocalExecutor
 from algoperf.spec import Status
 from algoperf.verify import Verdict
@@ -34,6 +35,7 @@ TRIAL = {
     "patched_code": "Evaluator.__call__ was replaced",
     "patched_evaluation": "Evaluator.__call__ was replaced",
     "patched_jax": "jax.block_until_ready was replaced",
+    "process_by_another": "opens a connection",
     "quiet_process": "starts a process",
     "raw_thread": "starts a thread",
     "read_test_split": "reads examples that are for evaluation only",
@@ -59,6 +61,9 @@ SANDBOX = {
 }
 """The system refuses it, where it has Landlock."""
 
+PLAN = {"wrote_while_planned": "PermissionError"}
+"""The system refuses it already where the submission is asked for its search space."""
+
 VERIFY = {"mutated_examples": "recorded is"}
 """The result does not come out again."""
 
@@ -74,7 +79,7 @@ READER = {
 }
 """A program does not catch it, and docs/rules.md says that a reader has to."""
 
-HIDDEN = {*TRIAL, *SANDBOX, *VERIFY, *CHARGED, *READER}
+HIDDEN = {*TRIAL, *SANDBOX, *PLAN, *VERIFY, *CHARGED, *READER}
 
 
 def source_findings(name: str) -> list[str]:
@@ -83,7 +88,7 @@ def source_findings(name: str) -> list[str]:
 
 
 def test_every_cheat_has_its_place():
-    everybody = [*CHECK, *TRIAL, *SANDBOX, *VERIFY, *CHARGED, *READER, "honest"]
+    everybody = [*CHECK, *TRIAL, *SANDBOX, *PLAN, *VERIFY, *CHARGED, *READER, "honest"]
     assert sorted(everybody) == sorted(path.stem for path in CORPUS.glob("*.py"))
 
 
@@ -167,6 +172,16 @@ def test_what_the_sandbox_refuses(run, name, why):
     assert not Path("/dev/shm/algoperf-cheat").exists()  # noqa: S108 - not made, looked for
     assert not any(caches.folder_of(caches.HARNESS).rglob("jit_totals-cache"))
     assert [path.name for path in run.honest.parent.iterdir()] == ["trial_1"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sandbox.version(), reason="there is no Landlock here")
+@pytest.mark.parametrize(("name", "why"), PLAN.items())
+def test_what_is_refused_while_it_is_planned(name, why, tmp_path):
+    rules = rulesets.load("quick")
+    with pytest.raises(UserError, match=why):
+        study.plan([str(CORPUS / f"{name}.py")], ["digits_autoencoder"], rules, tmp_path)
+    assert not Path("/dev/shm/algoperf-cheat").exists()  # noqa: S108 - not made, looked for
 
 
 @pytest.mark.slow

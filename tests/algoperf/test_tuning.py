@@ -18,6 +18,14 @@ SPACE = {
 
 
 @pytest.mark.parametrize(
+    "raw", [SPACE, [{"rate": 0.1, "kind": "x"}, {"rate": 1 / 3, "kind": True}]]
+)
+def test_a_space_comes_back_from_json_as_it_was(raw):
+    space = tuning.parse(raw)
+    assert tuning.parse(json.loads(json.dumps(tuning.as_json(space)))) == space
+
+
+@pytest.mark.parametrize(
     ("raw", "message"),
     [
         ({}, "no hyperparameter"),
