@@ -6,9 +6,8 @@ Each runs in a fresh process forked from a server that has the imports done. No 
 import multiprocessing
 import signal
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 from algoperf import caches, machine, processes
 from algoperf.disk import CannotRecord
 from algoperf.errors import HostLost
-from algoperf.executors.messages import Message, Unreadable, receive
+from algoperf.executors.messages import Inbox, Message, Unreadable
+from algoperf.executors.patience import Patience
 from algoperf.executors.watch import SecondClock
 from algoperf.recording import TrialRecord
 from algoperf.records import OUTPUT, Beat, Ending, TrialSpec, read_manifest
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from algoperf.claims import Claim
-
-START_LIMIT_S = 120.0
-"""Beyond ten budgets, how long loading, init and the first update may take, with compilation."""
-
-SILENCE_LIMIT_S = 60.0
-"""Beyond the budget, how long a trial may give no sign of life."""
-
-LONGEST_S = 3600.0
-"""What counts as the budget here where there is none, or a longer one."""
 
 NOTICES = frozenset({signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2})
 """With what a cluster tells all processes of a job that it will end. What comes of it is for the
@@ -155,10 +146,8 @@ class LocalExecutor:
         temporary: Path,
     ) -> str:
         """Waits for the trial's end, and says why it failed if it did not record it itself."""
-        spec, claim = watched.spec, watched.claim
-        budget_s = min(spec.fixed.budget_s, LONGEST_S)
-        limit_s = START_LIMIT_S + 10 * budget_s
-        heard = time.monotonic()
+        claim, inbox = watched.claim, Inbox(connection)
+        patience = Patience(watched.spec.fixed.budget_s)
         clock, submission_is_in = SecondClock(), False
         while True:
             ready = clock.wait([connection, process.sentinel])
@@ -166,29 +155,29 @@ class LocalExecutor:
                 claim.check()
             if self._printed(watched) > OUTPUT_LIMIT:
                 return f"it printed more than {OUTPUT_LIMIT:,} bytes"
-            if connection.poll():
-                try:
-                    message = receive(connection)
-                except (EOFError, OSError):
-                    process.join(timeout=5.0)
-                    return self._death(watched, process.exitcode)
-                except Unreadable:
-                    return "its process said what no trial says"
+            try:
+                said = inbox.take()
+            except EOFError:
+                process.join(timeout=5.0)
+                return self._death(watched, process.exitcode)
+            except Unreadable:
+                return "its process said what no trial says"
+            for message in said:
                 clock.hear(message.timed_s)
                 if message.ended:
                     return clock.fault
                 if message.beat is not None:
-                    heard = time.monotonic()
-                    limit_s = SILENCE_LIMIT_S + budget_s
+                    patience.heard()
                 if message.compiled and not submission_is_in:
                     submission_is_in = True  # from now on it could have written there
                     caches.take_over(temporary / COMPILED)
-                    connection.send_bytes(b"go on")
+                    with suppress(OSError):  # it is gone: seen in the next turn
+                        connection.send_bytes(b"go on")
                 _pass_on(message, watched)
-            elif process.sentinel in ready:
+            if not said and process.sentinel in ready:
                 return self._death(watched, process.exitcode)
-            elif time.monotonic() - heard > limit_s:
-                return f"no step returned within {limit_s:.0f} s; the process was ended"
+            if over := patience.over():
+                return over
 
     def _conclude(self, watched: _Watched, failure: str) -> Ending:
         """Makes the trial final, as it recorded itself or as one that failed."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from algoperf import records, rulesets, study
-from algoperf.executors import local
+from algoperf.executors import local, patience
 from algoperf.executors.local import LocalExecutor
 from algoperf.spec import Status
 
@@ -129,12 +129,56 @@ def test_nan_parameters_are_recorded_as_diverged(run, easy_rules):
 
 
 def test_a_submission_that_never_returns_is_ended(run, monkeypatch):
-    monkeypatch.setattr(local, "SILENCE_LIMIT_S", -27.0)  # with the budget of 30 s: 3 s
+    monkeypatch.setattr(patience, "SILENCE_LIMIT_S", -27.0)  # with the budget of 30 s: 3 s
     started = time.monotonic()
     ending, _, _, _ = run(LONG.format(fault="time.sleep(10_000)"))
     assert ending.status == Status.FAILED
     assert "no step returned within 3 s" in ending.reason
     assert time.monotonic() - started < 60
+
+
+SAYS = """
+    import json, os, stat, struct, time
+    def say(said):
+        for number in map(int, os.listdir("/proc/self/fd")):
+            try:
+                if number > 2 and stat.S_ISSOCK(os.fstat(number).st_mode):
+                    os.write(number, said)
+            except OSError:
+                pass
+    def beat(step):
+        said = {{"beat": {{"step": step, "time_s": 0.0, "value": 0.0}}, "timed_s": None, "news": "",
+            "obstacle": "", "lost": "", "compiled": False, "ended": False}}
+        text = json.dumps(said).encode()
+        return struct.pack("!i", len(text)) + text
+    def init(workload, params, hyperparameters, key): return ()
+    def update(workload, train, batch, key, progress):
+        if progress.step == 3:
+            {fault}
+        return train
+"""
+"""Says something to the one that follows the trial."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for the pipe in /proc")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("say(struct.pack('!i', 100)); time.sleep(10_000)", "no step returned within 5 s"),
+        ("while True: say(beat(3))", "it was not over within 20 s"),
+        ("say(beat(float('inf')))", "said what no trial says"),
+        ("say(struct.pack('!i', 10**9))", "said what no trial says"),
+    ],
+    ids=["half a message", "without end", "infinite", "too long"],
+)
+def test_what_a_submission_says_in_the_trials_place_ends_the_trial(run, monkeypatch, fault, reason):
+    # With the budget of 30 s: 5 s for a step, 20 s in all.
+    monkeypatch.setattr(patience, "SILENCE_LIMIT_S", 5.0 - 30.0)
+    monkeypatch.setattr(patience, "WHOLE_LIMIT_S", 20.0 - 10 * 30.0)
+    ending, *_ = run(SAYS.format(fault=fault))
+    assert ending.status == Status.FAILED
+    assert reason in ending.reason
 
 
 def test_what_a_submission_prints_goes_into_its_folder(run, capfd):
@@ -198,8 +242,8 @@ HANGING = """
 def test_a_loop_without_end_is_ended_wherever_it_is(run, monkeypatch, where):
     # With the budget of 30 s: 20 s before the first step, 5 s after it, when all is compiled.
     if where == "init":
-        monkeypatch.setattr(local, "START_LIMIT_S", 20.0 - 10 * 30.0)
-    monkeypatch.setattr(local, "SILENCE_LIMIT_S", 5.0 - 30.0)
+        monkeypatch.setattr(patience, "START_LIMIT_S", 20.0 - 10 * 30.0)
+    monkeypatch.setattr(patience, "SILENCE_LIMIT_S", 5.0 - 30.0)
     places = {"init": "False", "select": "False", "evaluated": "False"}
     places[where] = "True" if where == "init" else "progress.step >= 3"
     ending, folder, *_ = run(HANGING.format(**places))
