@@ -205,7 +205,7 @@ class LocalExecutor:
         """Why the process ended before its trial did, unless it was for want of others."""
         if self._joint and code == -signal.SIGABRT:  # so jax ends a process that misses another
             raise HostLost(f"A host of {watched.spec.label} is gone; see the jobs' logs.")
-        return _death(code)
+        return why_ended(code)
 
 
 def _begin(process: BaseProcess) -> None:
@@ -277,9 +277,15 @@ def _end(process: BaseProcess, began: float) -> None:
         process.join()
 
 
-def _death(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
+def why_ended(code: int | None) -> str:
+    """What an exit status says; None if the process goes on without its connection."""
+    if code is None:
+        return "its process stopped listening before the trial ended, and was ended"
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:  # a real-time signal has no name
+            name = f"signal {-code}"
         hint = ", perhaps for lack of memory" if name == "SIGKILL" else ""
         return f"the process was ended by {name}{hint}"
     return f"the process ended with exit status {code} before the trial did"

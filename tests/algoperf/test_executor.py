@@ -160,6 +160,19 @@ SAYS = """
 """Says something to the one that follows the trial."""
 
 
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (7, "the process ended with exit status 7 before the trial did"),
+        (-signal.SIGSEGV, "the process was ended by SIGSEGV"),
+        (-40, "the process was ended by signal 40"),
+        (None, "its process stopped listening before the trial ended, and was ended"),
+    ],
+)
+def test_why_a_process_ended_can_always_be_told(code, reason):
+    assert local.why_ended(code) == reason
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for the pipe in /proc")
 @pytest.mark.parametrize(
