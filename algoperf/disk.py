@@ -1,9 +1,15 @@
-"""Writing so that a kill or a power cut between any two writes leaves something whole. No jax."""
+"""Writing so that a kill or a power cut between any two writes leaves something whole. No jax.
 
+And reading and removing what a trial's process wrote, which may be anything.
+"""
+
+import errno
 import hashlib
 import json
 import math
 import os
+import stat
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -15,6 +21,10 @@ from algoperf.errors import UserError
 
 class CannotRecord(UserError):
     """The results folder cannot be written; no fault of the submission's."""
+
+
+SMALL = 20_000_000
+"""How long a file may be of which all is read at once, in bytes."""
 
 
 @contextmanager
@@ -71,6 +81,66 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_small(path: Path, most: int = SMALL) -> bytes:
+    """What a file holds.
+
+    Raises:
+        OSError: If it cannot be read, is no file, or is longer than `most` bytes.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return path.read_bytes()
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """All that lies in a folder, however deep, but for what the system has no path for.
+
+    Raises:
+        OSError: If a folder cannot be read.
+    """
+    left = [folder]
+    while left:
+        with os.scandir(left.pop()) as entries:
+            for entry in entries:
+                yield Path(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(Path(entry.path))
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder, whatever is in it, if there is one.
+
+    Folders are moved up before they are emptied: neither a path nor the stack grows with depth.
+
+    Raises:
+        OSError: If it cannot be removed.
+    """
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    folders = [path]
+    for folder in folders:  # it grows meanwhile
+        _open_up(folder)
+        with os.scandir(folder) as entries:
+            found = [(Path(entry.path), entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for inner, is_folder in found:
+            if not is_folder:
+                inner.unlink()
+            elif folder == path:
+                folders.append(inner)
+            else:
+                _open_up(inner)
+                folders.append(inner.rename(path / uuid.uuid4().hex))
+    for folder in reversed(folders):
+        folder.rmdir()
+
+
+def _open_up(folder: Path) -> None:
+    with suppress(PermissionError):  # another's, who may let us write there all the same
+        folder.chmod(stat.S_IRWXU)
 
 
 def file_sha256(path: Path) -> str:

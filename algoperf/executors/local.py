@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from algoperf import caches, machine, processes
+from algoperf import caches, disk, machine, processes
 from algoperf.disk import CannotRecord
 from algoperf.errors import HostLost
 from algoperf.executors.messages import Inbox, Message, Unreadable
@@ -126,17 +126,19 @@ class LocalExecutor:
         ours, theirs = self._context.Pipe()
         processes.adopt_orphans()
         began = processes.boot_time()
-        with tempfile.TemporaryDirectory(prefix="algoperf-", ignore_cleanup_errors=True) as folder:
-            process = self._context.Process(  # type: ignore[attr-defined] - typeshed has it on subclasses only
-                target=target, args=(*arguments, Path(folder), theirs), kwargs=named, daemon=False
-            )
-            try:
-                _begin(process)
-                theirs.close()
-                yield cast("Connection[Any, Any]", ours), process, Path(folder)
-            finally:
-                _end(process, began)
-                ours.close()
+        folder = Path(tempfile.mkdtemp(prefix="algoperf-"))
+        process = self._context.Process(  # type: ignore[attr-defined] - typeshed has it on subclasses only
+            target=target, args=(*arguments, folder, theirs), kwargs=named, daemon=False
+        )
+        try:
+            _begin(process)
+            theirs.close()
+            yield cast("Connection[Any, Any]", ours), process, folder
+        finally:
+            _end(process, began)
+            ours.close()
+            with suppress(OSError):  # the system's cleaning finds it
+                disk.remove(folder)
 
     def _follow(
         self,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from algoperf.records import Beat
+from algoperf.records import Beat, printable
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -116,9 +116,9 @@ def _message(said: dict[str, Any]) -> Message:
             raise ValueError(f"{beat}")
     return Message(
         beat=beat,
-        news=str(said["news"]),
-        obstacle=str(said["obstacle"]),
-        lost=str(said["lost"]),
+        news=printable(str(said["news"])),
+        obstacle=printable(str(said["obstacle"])),
+        lost=printable(str(said["lost"])),
         timed_s=None if timed_s is None else float(timed_s),
         compiled=bool(said["compiled"]),
         ended=bool(said["ended"]),

@@ -1,5 +1,6 @@
 """A trial's folder, cut off between any two writes."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -223,6 +224,75 @@ def test_a_trial_that_only_lacked_its_name_is_not_run_again(start, monkeypatch):
     assert read_measurements(record.final)["global_step"].tolist() == [30]
     assert not {"beat", "attempts.json", "checkpoint_30.npz"} & names(record.final)
     assert again.conclude() is None
+
+
+DEEP = "[" * 900 + "]" * 900
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: os.truncate(folder / "submission.py", 1 << 42),
+        lambda folder: os.truncate(folder / "manifest.json", 1 << 42),
+        lambda folder: os.truncate(folder / "hparams.json", 1 << 42),
+        lambda folder: (folder / "hparams.json").write_text(DEEP),
+        lambda folder: (folder / "manifest.json").write_text(DEEP),
+        lambda folder: (
+            (folder / "submission_files" / "more").mkdir(parents=True)
+            or (folder / "submission_files" / "more" / "more.py").touch()
+        ),
+    ],
+    ids=["source", "manifest", "point", "deep point", "deep manifest", "more source"],
+)
+def test_an_ended_trial_that_its_process_spoiled_is_not_made_final(start, spoil):
+    record = start()
+    record.write(ENDING, {})
+    spoil(record.folder)
+    assert record.conclude() is None
+    assert not record.final.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": None},
+        {"point": None},
+        {"ending": {"status": "failed", "steps": 3}},
+        {"ending": {"status": "failed", "reason": "", "steps": "many"}},
+        {"ending": {"status": "failed", "reason": [], "steps": 3}},
+    ],
+)
+def test_an_ended_trial_whose_manifest_lacks_something_is_not_made_final(start, change):
+    record = start()
+    record.write(ENDING, {})
+    path = record.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for key, value in change.items():
+        if value is None:
+            del manifest[key]
+        else:
+            manifest[key] = value
+    path.write_text(json.dumps(manifest))
+    assert record.conclude() is None
+
+
+def test_a_reason_is_told_as_every_terminal_can_show_it(start):
+    record = start()
+    record.write(Ending(Status.FAILED, "ValueError: \ud800\x1b[2J\nü", 3), {})
+    assert record.conclude() == Ending(Status.FAILED, "ValueError: ??[2J\nü", 3)
+
+
+def test_what_was_left_is_begun_anew_whatever_it_is(start):
+    record = start()
+    advance(record, 10)
+    (record.folder / "checkpoint_last.npz").mkdir()
+    (record.folder / "attempts.json").write_text("5")
+    (record.folder / "beat").unlink()
+    (record.folder / "beat").mkdir()
+    again = start()
+    assert again.resume(restore) == 10
+    final = again.finish(ENDING, {})
+    assert not {"beat", "attempts.json", "checkpoint_10.npz"} & names(final)
 
 
 def full(path: Path) -> None:
