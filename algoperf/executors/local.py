@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from algoperf import caches, disk, machine, processes
+from algoperf import caches, disk, machine, processes, sandbox
 from algoperf.disk import CannotRecord
 from algoperf.errors import HostLost
 from algoperf.executors.messages import Inbox, Message, Unreadable
@@ -63,10 +63,14 @@ class LocalExecutor:
         results: The results folder.
         preload: Modules that the server imports before it forks.
         joint: Whether other hosts train each trial together with this one, which records it.
+
+    Raises:
+        UserError: If the results folder holds what trials have to read, and may not.
     """
 
     def __init__(self, results: Path, preload: Iterable[str], *, joint: bool = False) -> None:
         self._joint = joint
+        sandbox.check_hidden(results)
         self.results = results.resolve()  # a submission may change the working directory
         self._context = _context(["algoperf.executors.worker", *preload])
 
