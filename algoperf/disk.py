@@ -8,7 +8,9 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +25,16 @@ class CannotRecord(UserError):
     """The results folder cannot be written; no fault of the submission's."""
 
 
+CURE = (
+    "Nothing that was recorded is lost; mend it, or give another folder with --results, and run "
+    "the same command again."
+)
+
+ROOM = 10_000_000_000
+"""How much room is enough for whatever a trial may have to write next, in bytes."""
+
+_TRY = 1_000_000
+
 SMALL = 20_000_000
 """How long a file may be of which all is read at once, in bytes."""
 
@@ -33,10 +45,25 @@ def recording(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CannotRecord(
-            f"Cannot write {path}: {error.strerror or error}. Nothing that was recorded is lost; "
-            "mend it, or give another folder with --results, and run the same command again."
-        ) from error
+        raise CannotRecord(f"Cannot write {path}: {error.strerror or error}. {CURE}") from error
+
+
+def is_full(error: CannotRecord) -> bool:
+    """Whether it is for want of room."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def has_room(folder: Path) -> bool:
+    """Whether a file can be written in a folder, and its disk is far from full."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".room.") as file:
+            file.write(bytes(_TRY))
+            file.flush()
+            os.fsync(file.fileno())
+        return shutil.disk_usage(folder).free >= ROOM
+    except OSError:
+        return False
 
 
 @contextmanager

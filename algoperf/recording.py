@@ -26,6 +26,8 @@ from algoperf.disk import (
     CannotRecord,
     below,
     file_sha256,
+    has_room,
+    is_full,
     now,
     read_small,
     recording,
@@ -316,7 +318,7 @@ class TrialRecord:
     def fail(self, traceback: str) -> None:
         """Keeps the traceback of what went wrong."""
         with recording(self.folder):
-            (self.folder / TRACEBACK).write_text(traceback)
+            (self.folder / TRACEBACK).write_text(traceback, "utf-8", "backslashreplace")
 
     def finish(self, ending: Ending, facts: Mapping[str, Any]) -> Path:
         """Writes the manifest and makes the trial final; arguments as in `write`."""
@@ -324,6 +326,37 @@ class TrialRecord:
         with recording(self.folder):
             self._publish()
         return self.final
+
+    def close(self, ending: Ending, facts: Mapping[str, Any]) -> Path:
+        """As `finish`, of a trial that failed, whatever its process left in the folder.
+
+        What is not the trial's, or in the way of its record, is lost with all the rest.
+        """
+        try:
+            if not self.folder.exists():
+                self.begin()
+            if self._is_own(self.folder):
+                with recording(self.folder):
+                    remove(self.folder / PARAMETERS)  # only what reached its target has them
+                return self.finish(ending, facts)
+        except CannotRecord as error:
+            if is_full(error):
+                raise
+        except Exception:  # noqa: BLE001, S110 - what its process wrote is read here, and may be anything
+            pass
+        with recording(self.folder):
+            for left in self._left():
+                remove(left)
+        self.begin()
+        return self.finish(ending, facts)
+
+    def is_possible(self) -> bool:
+        """Whether it can be written as far as this process sees, whatever the trial's own says."""
+        try:
+            _source(self.spec)
+        except CannotRecord:
+            return False
+        return self.folder.is_dir() and has_room(self.final.parent)
 
     def write(self, ending: Ending, facts: Mapping[str, Any]) -> None:
         """Writes the manifest; `conclude` then makes the trial final.

@@ -52,6 +52,8 @@ class _Watched:
         return 1 if self.claim is None else self.claim.number
 
 
+SAID_WRONG = "its process said what no trial says"
+
 OUTPUT_LIMIT = 100_000_000
 """How much a trial may print, in bytes: it must not fill the disk that others write to."""
 
@@ -100,8 +102,13 @@ class LocalExecutor:
             return ending
         try:
             place = self.results, watched.number
-            with self._started(_start, spec, *place, joint=self._joint) as started:
-                failure = self._follow(watched, *started)
+            try:
+                with self._started(_start, spec, *place, joint=self._joint) as started:
+                    failure = self._follow(watched, *started)
+            except CannotRecord as error:
+                if not TrialRecord(spec, *place).is_possible():
+                    raise
+                failure = f"it could not write, where others can: {_without_cure(error)}"
             # All of it has ended, before what it wrote is looked at.
             return self._conclude(watched, failure)
         except CannotRecord:
@@ -167,7 +174,7 @@ class LocalExecutor:
                 process.join(timeout=5.0)
                 return self._death(watched, process.exitcode)
             except Unreadable:
-                return "its process said what no trial says"
+                return SAID_WRONG
             for message in said:
                 clock.hear(message.timed_s)
                 if message.ended:
@@ -179,6 +186,8 @@ class LocalExecutor:
                     caches.take_over(temporary / COMPILED)
                     with suppress(OSError):  # it is gone: seen in the next turn
                         connection.send_bytes(b"go on")
+                if message.lost and not self._joint:
+                    return SAID_WRONG
                 _pass_on(message, watched)
             if not said and process.sentinel in ready:
                 return self._death(watched, process.exitcode)
@@ -193,10 +202,8 @@ class LocalExecutor:
                 _remember_best(record.final)
                 return ending
             failure = "the submission changed the trial's record, which the rules forbid"
-        if not record.folder.exists():
-            record.begin()
         ending = Ending(Status.FAILED, failure, steps=None)
-        record.finish(ending, {"machine": machine.fingerprint()})
+        record.close(ending, {"machine": machine.fingerprint()})
         return ending
 
     def _printed(self, watched: _Watched) -> int:
@@ -237,6 +244,10 @@ def _pass_on(message: Message, watched: _Watched) -> None:
         watched.tell(f"{watched.spec.label}: {message.news}")
     if message.beat is not None:
         watched.on_beat(message.beat)
+
+
+def _without_cure(error: CannotRecord) -> str:
+    return str(error).removesuffix(disk.CURE).strip()
 
 
 def _start(

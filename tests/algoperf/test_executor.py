@@ -5,13 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
 
 import pytest
 
-from algoperf import records, rulesets, study
+from algoperf import disk, records, rulesets, study
+from algoperf.disk import CannotRecord
 from algoperf.executors import local, patience
 from algoperf.executors.local import LocalExecutor
 from algoperf.spec import Status
@@ -147,9 +149,11 @@ SAYS = """
             except OSError:
                 pass
     def beat(step):
-        said = {{"beat": {{"step": step, "time_s": 0.0, "value": 0.0}}, "timed_s": None, "news": "",
-            "obstacle": "", "lost": "", "compiled": False, "ended": False}}
-        text = json.dumps(said).encode()
+        return message(beat={{"step": step, "time_s": 0.0, "value": 0.0}})
+    def message(**told):
+        said = {{"beat": None, "timed_s": None, "news": "", "obstacle": "", "lost": "",
+            "compiled": False, "ended": False}}
+        text = json.dumps({{**said, **told}}).encode()
         return struct.pack("!i", len(text)) + text
     def init(workload, params, hyperparameters, key): return ()
     def update(workload, train, batch, key, progress):
@@ -182,16 +186,57 @@ def test_why_a_process_ended_can_always_be_told(code, reason):
         ("while True: say(beat(3))", "it was not over within 20 s"),
         ("say(beat(float('inf')))", "said what no trial says"),
         ("say(struct.pack('!i', 10**9))", "said what no trial says"),
+        ("say(message(lost='no host'))", "said what no trial says"),
+        ("say(message(obstacle='a disk'))", "it could not write, where others can: a disk"),
     ],
-    ids=["half a message", "without end", "infinite", "too long"],
+    ids=["half a message", "without end", "infinite", "too long", "lost", "obstacle"],
 )
 def test_what_a_submission_says_in_the_trials_place_ends_the_trial(run, monkeypatch, fault, reason):
     # With the budget of 30 s: 5 s for a step, 20 s in all.
     monkeypatch.setattr(patience, "SILENCE_LIMIT_S", 5.0 - 30.0)
     monkeypatch.setattr(patience, "WHOLE_LIMIT_S", 20.0 - 10 * 30.0)
+    monkeypatch.setattr(disk, "ROOM", 0)
     ending, *_ = run(SAYS.format(fault=fault))
     assert ending.status == Status.FAILED
     assert reason in ending.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("for _ in iter(lambda: os.open('/dev/null', 0), -1): pass", "Too many open files"),
+        ("os.mkdir(own + '/manifest.json'); return", "Is a directory"),
+        ("os.truncate(own + '/submission.py', 1 << 42); return", "changed the trial's record"),
+        ("[(os.mkdir('a'), os.chdir('a')) for _ in range(1500)]; return", "`update` returned a"),
+        ("raise ValueError(chr(0xd800))", "ValueError: ?"),
+    ],
+    ids=["descriptors", "manifest", "source", "deep", "no text"],
+)
+def test_what_a_submission_leaves_behind_is_its_own_trials_failure(
+    run, monkeypatch, tmp_path, fault, reason
+):
+    monkeypatch.setattr(disk, "ROOM", 0)
+    own = "os.path.dirname(os.readlink('/proc/self/fd/1'))"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    place = "import tempfile; os.chdir(tempfile.gettempdir()); "
+    ending, folder, *_ = run(LONG.format(fault=f"{place}own = {own}\n            {fault}"))
+    assert ending.status == Status.FAILED
+    assert reason in ending.reason
+    assert not (folder / "submission.py").stat().st_size > 10_000
+    assert [path.name for path in folder.parent.iterdir()] == ["trial_1"]
+    assert list((tmp_path / "temporary").glob("algoperf-*")) == []
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_in_truth_ends_the_run(tmp_path, easy_rules, monkeypatch):
+    monkeypatch.setattr(disk, "ROOM", 1 << 62)
+    spec = spec_of(SAYS.format(fault="say(message(obstacle='a disk'))"), easy_rules, tmp_path)
+    executor = LocalExecutor(tmp_path / "results", ["workloads.digits_autoencoder"])
+    with pytest.raises(CannotRecord, match="a disk"):
+        executor.run(spec, lambda _: None)
+    assert not spec.folder(tmp_path / "results").exists()
 
 
 def test_what_a_submission_prints_goes_into_its_folder(run, capfd):

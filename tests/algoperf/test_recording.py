@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algoperf import registry
+from algoperf import disk, registry
 from algoperf.disk import CannotRecord
 from algoperf.errors import UserError
 from algoperf.recording import TrialRecord, Unusable, read_checkpoint
@@ -293,6 +293,56 @@ def test_what_was_left_is_begun_anew_whatever_it_is(start):
     assert again.resume(restore) == 10
     final = again.finish(ENDING, {})
     assert not {"beat", "attempts.json", "checkpoint_10.npz"} & names(final)
+
+
+FAILED = Ending(Status.FAILED, "for the test", None)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "stays"),
+    [
+        (lambda folder: (folder / "reached.npz").write_text("not needed"), True),
+        (lambda folder: (folder / "manifest.json").mkdir(), False),
+        (lambda folder: (folder / "attempts.json").write_text(DEEP), False),
+        (lambda folder: os.truncate(folder / "submission.py", 1 << 42), False),
+        (lambda folder: folder.chmod(0o000), os.geteuid() == 0),
+        (shutil.rmtree, False),
+    ],
+    ids=["parameters", "manifest", "attempts", "source", "rights", "nothing left"],
+)
+def test_a_trial_that_failed_is_recorded_whatever_it_left(start, spoil, stays):
+    record = start()
+    record.append({"global_step": 1})
+    spoil(record.folder)
+    record.close(FAILED, {})
+    assert read_manifest(record.final)["ending"]["reason"] == "for the test"
+    assert (record.final / "submission.py").read_text() == "# the source\n"
+    assert ("eval_measurements.csv" in names(record.final)) == stays
+    assert "reached.npz" not in names(record.final)
+    assert names(record.final.parent) == {"trial_1"}
+
+
+def test_of_a_trial_that_failed_on_a_full_disk_all_is_left(start):
+    record = start()
+    advance(record, 10)
+    full(record.folder / ".manifest.json.partial")
+    with pytest.raises(CannotRecord, match="No space left on device"):
+        record.close(FAILED, {})
+    assert start().resume(restore) == 10
+
+
+def test_whether_it_can_be_recorded_is_seen_by_trying(start, monkeypatch):
+    record = start()
+    assert record.is_possible()
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "ROOM", 1 << 62)
+        assert not record.is_possible()
+    (record.folder / "manifest.json").mkdir()
+    assert record.is_possible()
+    shutil.rmtree(record.folder)
+    assert not record.is_possible()
+    start().spec.path.write_text("# another source\n")
+    assert not record.is_possible()
 
 
 def full(path: Path) -> None:
