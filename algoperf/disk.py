@@ -123,14 +123,14 @@ def read_small(path: Path, most: int = SMALL) -> bytes:
 
 
 def below(folder: Path) -> Iterator[Path]:
-    """All that lies in a folder, however deep, but for what the system has no path for.
+    """All that lies in a folder, however deep; nothing where there is none (any more).
 
     Raises:
-        OSError: If a folder cannot be read.
+        OSError: If a folder cannot be read, or lies so deep that the system has no path for it.
     """
     left = [folder]
     while left:
-        with os.scandir(left.pop()) as entries:
+        with suppress(FileNotFoundError), os.scandir(left.pop()) as entries:
             for entry in entries:
                 yield Path(entry.path)
                 if entry.is_dir(follow_symlinks=False):

@@ -63,6 +63,9 @@ if TYPE_CHECKING:
 ATTEMPTS = "attempts.json"
 BEAT = "beat"
 FACTS = "facts"
+KEPT = {HYPERPARAMETERS, MANIFEST, META_DATA, OUTPUT, PARAMETERS, SOURCE, SOURCES, TRACEBACK}
+"""What a finished trial's folder holds, besides tables."""
+
 _CHECKPOINT = re.compile(r"checkpoint_\d{1,18}\.npz")
 
 Restored = TypeVar("Restored")
@@ -152,7 +155,7 @@ class TrialRecord:
         files = folder / SOURCES
         try:
             contents = {self.spec.path.name: read_small(folder / SOURCE)}
-            for path in below(files) if files.is_dir() else ():
+            for path in below(files):
                 if path.is_file():
                     contents[str(path.relative_to(files))] = read_small(path)
                 if len(contents) > sources.MOST_FILES:
@@ -376,9 +379,10 @@ class TrialRecord:
             write_json(self.folder / MANIFEST, _manifest(self.spec, ending, facts))
 
     def _publish(self) -> None:
-        """The manifest is written: what is left is of no use, and the trial is final."""
-        for path in [*self._checkpoints(), self.folder / ATTEMPTS, self.folder / BEAT]:
-            remove(path)
+        """The manifest is written: what else is there is of no use, and the trial is final."""
+        for path in _entries(self.folder):
+            if path.name not in KEPT and not (path.suffix == ".csv" and path.is_file()):
+                remove(path)
         sync(self.folder)
         if self.spec.repeat and self.final.exists():
             kept = aside(self.final, self.spec.repeat)

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, cast
 from algoperf import caches, disk, machine, processes, sandbox
 from algoperf.disk import CannotRecord
 from algoperf.errors import HostLost
+from algoperf.executors.filling import Filling
 from algoperf.executors.messages import Inbox, Message, Unreadable
 from algoperf.executors.patience import Patience
 from algoperf.executors.watch import SecondClock
 from algoperf.recording import TrialRecord
-from algoperf.records import OUTPUT, Beat, Ending, TrialSpec, read_manifest
+from algoperf.records import Beat, Ending, TrialSpec, read_manifest
 from algoperf.spec import Status
 
 if TYPE_CHECKING:
@@ -53,9 +54,6 @@ class _Watched:
 
 
 SAID_WRONG = "its process said what no trial says"
-
-OUTPUT_LIMIT = 100_000_000
-"""How much a trial may print, in bytes: it must not fill the disk that others write to."""
 
 
 class LocalExecutor:
@@ -160,14 +158,17 @@ class LocalExecutor:
     ) -> str:
         """Waits for the trial's end, and says why it failed if it did not record it itself."""
         claim, inbox = watched.claim, Inbox(connection)
+        own = TrialRecord(watched.spec, self.results, watched.number).folder
+        compiled = caches.folder_of(watched.spec.sha256)
+        filling = Filling(own, filter(None, [temporary, compiled]))
         patience = Patience(watched.spec.fixed.budget_s)
         clock, submission_is_in = SecondClock(), False
         while True:
             ready = clock.wait([connection, process.sentinel])
             if claim is not None:
                 claim.check()
-            if self._printed(watched) > OUTPUT_LIMIT:
-                return f"it printed more than {OUTPUT_LIMIT:,} bytes"
+            if over := filling.over():
+                return over
             try:
                 said = inbox.take()
             except EOFError:
@@ -205,14 +206,6 @@ class LocalExecutor:
         ending = Ending(Status.FAILED, failure, steps=None)
         record.close(ending, {"machine": machine.fingerprint()})
         return ending
-
-    def _printed(self, watched: _Watched) -> int:
-        """How much the trial has printed, in bytes."""
-        record = TrialRecord(watched.spec, self.results, watched.number)
-        try:
-            return (record.folder / OUTPUT).stat().st_size
-        except OSError:  # not begun, or just finished
-            return 0
 
     def _death(self, watched: _Watched, code: int | None) -> str:
         """Why the process ended before its trial did, unless it was for want of others."""

@@ -14,8 +14,9 @@ import pytest
 
 from algoperf import disk, records, rulesets, study
 from algoperf.disk import CannotRecord
-from algoperf.executors import local, patience
+from algoperf.executors import filling, local, patience
 from algoperf.executors.local import LocalExecutor
+from algoperf.recording import KEPT
 from algoperf.spec import Status
 
 GOOD = """
@@ -249,11 +250,26 @@ def test_what_a_submission_prints_goes_into_its_folder(run, capfd):
 
 @pytest.mark.slow
 def test_a_submission_that_prints_without_end_is_ended(run, monkeypatch):
-    monkeypatch.setattr(local, "OUTPUT_LIMIT", 10_000_000)
+    monkeypatch.setattr(filling, "OUTPUT_LIMIT", 10_000_000)
     forever = "[os.write(1, b'x' * 2**20) for _ in iter(lambda: time.sleep(0.01), 1)]"
     ending, *_ = run(LONG.format(fault=forever))
     assert ending.status == Status.FAILED
     assert "printed more than 10,000,000 bytes" in ending.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "place", ["tempfile.gettempdir()", "os.path.dirname(os.readlink('/proc/self/fd/1'))"]
+)
+def test_a_submission_that_fills_the_disk_is_ended_and_nothing_of_it_stays(run, monkeypatch, place):
+    monkeypatch.setattr(filling, "WRITTEN_LIMIT", 50_000_000)
+    monkeypatch.setattr(filling, "LOOK_EVERY_S", 1.0)
+    fault = f"""import tempfile; junk = open({place} + '/junk', 'wb')
+            while True: junk.write(os.urandom(2**20)); junk.flush(); time.sleep(0.02)"""
+    ending, folder, *_ = run(LONG.format(fault=fault))
+    assert ending.status == Status.FAILED
+    assert "wrote more than 50,000,000 bytes besides its checkpoints" in ending.reason
+    assert {path.name for path in folder.iterdir()} <= KEPT
 
 
 def test_a_submission_that_starts_a_process_fails_and_says_why(run):

@@ -295,6 +295,20 @@ def test_what_was_left_is_begun_anew_whatever_it_is(start):
     assert not {"beat", "attempts.json", "checkpoint_10.npz"} & names(final)
 
 
+def test_what_is_not_the_records_is_not_made_final(start):
+    record = start()
+    advance(record, 10)
+    for junk in ("junk", ".hidden", "checkpoint_x.npz"):
+        (record.folder / junk).write_text("junk")
+    (record.folder / "folder.csv").mkdir()
+    (record.folder / "folder.csv" / "junk").write_text("junk")
+    final = record.finish(ENDING, {})
+    tables = {"eval_measurements.csv", "answers.csv"}
+    assert names(final) == tables | {
+        "hparams.json", "manifest.json", "meta_data_0.json", "submission.py"
+    }  # fmt: skip
+
+
 FAILED = Ending(Status.FAILED, "for the test", None)
 
 
