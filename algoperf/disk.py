@@ -122,19 +122,19 @@ def read_small(path: Path, most: int = SMALL) -> bytes:
     return path.read_bytes()
 
 
-def below(folder: Path) -> Iterator[Path]:
+def below(folder: Path) -> Iterator[os.DirEntry[str]]:
     """All that lies in a folder, however deep; nothing where there is none (any more).
 
     Raises:
         OSError: If a folder cannot be read, or lies so deep that the system has no path for it.
     """
-    left = [folder]
+    left = [os.fspath(folder)]
     while left:
         with suppress(FileNotFoundError), os.scandir(left.pop()) as entries:
             for entry in entries:
-                yield Path(entry.path)
+                yield entry
                 if entry.is_dir(follow_symlinks=False):
-                    left.append(Path(entry.path))
+                    left.append(entry.path)
 
 
 def remove(path: Path) -> None:

@@ -155,9 +155,10 @@ class TrialRecord:
         files = folder / SOURCES
         try:
             contents = {self.spec.path.name: read_small(folder / SOURCE)}
-            for path in below(files):
-                if path.is_file():
-                    contents[str(path.relative_to(files))] = read_small(path)
+            for entry in below(files):
+                if entry.is_file():
+                    name = os.path.relpath(entry.path, files)
+                    contents[name] = read_small(Path(entry.path))
                 if len(contents) > sources.MOST_FILES:
                     return False
         except OSError:

@@ -1,6 +1,7 @@
 """How much a trial may write: it must not fill the disk that others write to. No jax."""
 
 import errno
+import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ WRITTEN_LIMIT = 1_000_000_000
 FILES_LIMIT = 100_000
 """How many files and folders may lie where a trial may write."""
 
-LOOK_EVERY_S = 5.0
+LOOK_EVERY_S = 10.0
 
 _HARNESS = re.compile(rf"\.?(checkpoint_\d+\.npz|{re.escape(PARAMETERS)})(\.partial)?")
 _MOST_OF_HARNESS = 4  # two checkpoints, one that is being written, and the parameters
@@ -77,16 +78,20 @@ class Filling:
         written, files = 0, 0
         harness: list[int] = []
         for folder in (self._record, *self._others):
-            for path in disk.below(folder):
+            for entry in disk.below(folder):
                 files += 1
                 if files > FILES_LIMIT:
                     return None
                 try:
-                    found = path.lstat().st_blocks * _BLOCK
+                    found = entry.stat(follow_symlinks=False).st_blocks * _BLOCK
                 except FileNotFoundError:
                     continue
-                if path.parent == self._record and _HARNESS.fullmatch(path.name):
+                if folder == self._record and self._is_harness(entry):
                     harness.append(found)
                 else:
                     written += found
         return written + sum(sorted(harness)[:-_MOST_OF_HARNESS])
+
+    def _is_harness(self, entry: os.DirEntry[str]) -> bool:
+        direct = entry.path == os.path.join(self._record, entry.name)  # noqa: PTH118 - text is faster
+        return direct and _HARNESS.fullmatch(entry.name) is not None

@@ -13,7 +13,7 @@ MEGABYTE = 1_000_000
 
 @pytest.fixture
 def look(tmp_path, monkeypatch):
-    """Tells what is said of a trial's folders 5 s later; beforehand 3 MB lie in the cache."""
+    """Tells what is said of a trial's folders 10 s later; beforehand 3 MB lie in the cache."""
     monkeypatch.setattr(filling, "WRITTEN_LIMIT", 2 * MEGABYTE)
     monkeypatch.setattr(filling, "OUTPUT_LIMIT", MEGABYTE)
     monkeypatch.setattr(filling, "FILES_LIMIT", 50)
@@ -26,7 +26,7 @@ def look(tmp_path, monkeypatch):
     )
     (tmp_path / "record").mkdir()
 
-    def look_(later_s: float = 5.0) -> str:
+    def look_(later_s: float = 10.0) -> str:
         now[0] += later_s
         return watching.over()
 
@@ -43,7 +43,7 @@ def test_what_a_trial_writes_is_counted_wherever_it_may_write(look, tmp_path, pl
     write(tmp_path / place, 1.5)
     assert look() == ""
     write(tmp_path / place, 2.5)
-    assert look(4.0) == ""  # it is not looked at every turn
+    assert look(9.0) == ""  # it is not looked at every turn
     assert look(1.0) == "it wrote more than 2,000,000 bytes besides its checkpoints"
 
 
