@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from absl import app, logging
 from rich.console import Console
 
-from algoperf import arguments, listing, records, registry, rulesets
+from algoperf import arguments, listing, records, registry, rulesets, sandbox
 from algoperf.errors import UserError
 from algoperf.inputs.extra import DATA_VARIABLE
 from algoperf.rulesets import Rules, Ruleset
@@ -96,6 +96,7 @@ def run(
         fixed = variants.drawn(fixed, held_out)
     names = _asked_workloads(fixed, workloads, qualification=qualification)
     folder = results or Path("results") / (suite if rules is None else fixed.name)
+    sandbox.check_hidden(folder)
     console = Console()
     asked = None if ruleset is None else Ruleset(ruleset)
     todo = study.plan(submissions, names, fixed, folder, studies, asked=asked)

@@ -1,9 +1,17 @@
-"""Writing so that a kill or a power cut between any two writes leaves something whole. No jax."""
+"""Writing so that a kill or a power cut between any two writes leaves something whole. No jax.
 
+And reading and removing what a trial's process wrote, which may be anything.
+"""
+
+import errno
 import hashlib
 import json
 import math
 import os
+import shutil
+import stat
+import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,16 +25,45 @@ class CannotRecord(UserError):
     """The results folder cannot be written; no fault of the submission's."""
 
 
+CURE = (
+    "Nothing that was recorded is lost; mend it, or give another folder with --results, and run "
+    "the same command again."
+)
+
+ROOM = 10_000_000_000
+"""How much room is enough for whatever a trial may have to write next, in bytes."""
+
+_TRY = 1_000_000
+
+SMALL = 20_000_000
+"""How long a file may be of which all is read at once, in bytes."""
+
+
 @contextmanager
 def recording(path: Path) -> Iterator[None]:
     """Turns what the operating system refuses below `path` into `CannotRecord`."""
     try:
         yield
     except OSError as error:
-        raise CannotRecord(
-            f"Cannot write {path}: {error.strerror or error}. Nothing that was recorded is lost; "
-            "mend it, or give another folder with --results, and run the same command again."
-        ) from error
+        raise CannotRecord(f"Cannot write {path}: {error.strerror or error}. {CURE}") from error
+
+
+def is_full(error: CannotRecord) -> bool:
+    """Whether it is for want of room."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def has_room(folder: Path) -> bool:
+    """Whether a file can be written in a folder, and its disk is far from full."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".room.") as file:
+            file.write(bytes(_TRY))
+            file.flush()
+            os.fsync(file.fileno())
+        return shutil.disk_usage(folder).free >= ROOM
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -71,6 +108,66 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_small(path: Path, most: int = SMALL) -> bytes:
+    """What a file holds.
+
+    Raises:
+        OSError: If it cannot be read, is no file, or is longer than `most` bytes.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return path.read_bytes()
+
+
+def below(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """All that lies in a folder, however deep; nothing where there is none (any more).
+
+    Raises:
+        OSError: If a folder cannot be read, or lies so deep that the system has no path for it.
+    """
+    left = [os.fspath(folder)]
+    while left:
+        with suppress(FileNotFoundError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder, whatever is in it, if there is one.
+
+    Folders are moved up before they are emptied: neither a path nor the stack grows with depth.
+
+    Raises:
+        OSError: If it cannot be removed.
+    """
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    folders = [path]
+    for folder in folders:  # it grows meanwhile
+        _open_up(folder)
+        with os.scandir(folder) as entries:
+            found = [(Path(entry.path), entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for inner, is_folder in found:
+            if not is_folder:
+                inner.unlink()
+            elif folder == path:
+                folders.append(inner)
+            else:
+                _open_up(inner)
+                folders.append(inner.rename(path / uuid.uuid4().hex))
+    for folder in reversed(folders):
+        folder.rmdir()
+
+
+def _open_up(folder: Path) -> None:
+    with suppress(PermissionError):  # another's, who may let us write there all the same
+        folder.chmod(stat.S_IRWXU)
 
 
 def file_sha256(path: Path) -> str:

@@ -114,8 +114,8 @@ def _processes() -> Iterator[tuple[int, _Process]]:
     ticks = os.sysconf("SC_CLK_TCK")
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            # The name, in brackets, may hold anything.
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            if fields[0] not in ("Z", "X"):  # dead already
+            # The name, in brackets, may hold anything, bytes that are no text included.
+            fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+            if fields[0] not in (b"Z", b"X"):  # dead already
                 started = float(fields[19]) / ticks
                 yield int(folder.name), _Process(int(fields[1]), int(fields[3]), started)

@@ -15,7 +15,6 @@ import io
 import json
 import os
 import re
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -25,9 +24,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from algoperf import machine, slowed, sources
 from algoperf.disk import (
     CannotRecord,
+    below,
     file_sha256,
+    has_room,
+    is_full,
     now,
+    read_small,
     recording,
+    remove,
     replacing,
     sync,
     write_json,
@@ -59,6 +63,10 @@ if TYPE_CHECKING:
 ATTEMPTS = "attempts.json"
 BEAT = "beat"
 FACTS = "facts"
+KEPT = {HYPERPARAMETERS, MANIFEST, META_DATA, OUTPUT, PARAMETERS, SOURCE, SOURCES, TRACEBACK}
+"""What a finished trial's folder holds, besides tables."""
+
+_CHECKPOINT = re.compile(r"checkpoint_\d{1,18}\.npz")
 
 Restored = TypeVar("Restored")
 
@@ -108,17 +116,17 @@ class TrialRecord:
             earlier = self._left()
             left = earlier.pop() if earlier else None
             for folder in earlier:
-                shutil.rmtree(folder)
+                remove(folder)
             if left is not None and _is_begun(left, contents, point):
                 if left != self.folder:
                     left.rename(self.folder)
-                self.attempts = _read_json(self.folder / ATTEMPTS) or []
+                self.attempts = _attempts(self.folder)
                 if not self._checkpoints():
                     self._rewind(None, [])
                 return
             if left is not None:
                 self.news = "what was there of it is of another version of the file; starts anew"
-                shutil.rmtree(left)
+                remove(left)
             self.folder.mkdir()
             for kept, content in _places(contents):
                 (self.folder / kept).parent.mkdir(parents=True, exist_ok=True)
@@ -144,11 +152,15 @@ class TrialRecord:
 
     def _is_own(self, folder: Path) -> bool:
         """Whether source and point in it are the trial's: its process could write them."""
+        files = folder / SOURCES
         try:
-            contents = {self.spec.path.name: (folder / SOURCE).read_bytes()}
-            for path in (folder / SOURCES).rglob("*"):
-                if path.is_file():
-                    contents[str(path.relative_to(folder / SOURCES))] = path.read_bytes()
+            contents = {self.spec.path.name: read_small(folder / SOURCE)}
+            for entry in below(files):
+                if entry.is_file():
+                    name = os.path.relpath(entry.path, files)
+                    contents[name] = read_small(Path(entry.path))
+                if len(contents) > sources.MOST_FILES:
+                    return False
         except OSError:
             return False
         point = {} if self.spec.point is None else dict(self.spec.point)
@@ -164,7 +176,8 @@ class TrialRecord:
 
     def _checkpoints(self) -> list[Path]:
         """The latest first."""
-        return sorted(self.folder.glob("checkpoint_*.npz"), key=_step_of, reverse=True)
+        named = [path for path in _entries(self.folder) if _CHECKPOINT.fullmatch(path.name)]
+        return sorted(named, key=_step_of, reverse=True)
 
     def save(self, arrays: Arrays, facts: Mapping[str, Any]) -> None:
         """Keeps a checkpoint, and of the others only the one before.
@@ -238,11 +251,11 @@ class TrialRecord:
         for path in _entries(self.folder):
             if path.name in lengths:
                 os.truncate(path, lengths[path.name])
-            elif path.suffix == ".npz" and path.name.startswith("checkpoint_"):
+            elif _CHECKPOINT.fullmatch(path.name):
                 if facts is None or _step_of(path) > step:
                     path.unlink()
             elif path.name not in {SOURCE, SOURCES, HYPERPARAMETERS, ATTEMPTS, BEAT}:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                remove(path)
         tables = [name for name in lengths if name.endswith(".csv")]
         self._columns = {name: _columns(self.folder / name) for name in tables}
         self._digests = {name: hashlib.sha256((self.folder / name).read_bytes()) for name in tables}
@@ -255,7 +268,7 @@ class TrialRecord:
     def _last_beat(self) -> tuple[int, float] | tuple[None, None]:
         """Step and submission time [s] at the attempt's last sign of life, if it gave any."""
         try:
-            attempt, step, submission_s = (self.folder / BEAT).read_text().split()
+            attempt, step, submission_s = read_small(self.folder / BEAT, 1000).split()
             if int(attempt) == len(self.attempts):
                 return int(step), float(submission_s)
         except (OSError, ValueError):
@@ -309,7 +322,7 @@ class TrialRecord:
     def fail(self, traceback: str) -> None:
         """Keeps the traceback of what went wrong."""
         with recording(self.folder):
-            (self.folder / TRACEBACK).write_text(traceback)
+            (self.folder / TRACEBACK).write_text(traceback, "utf-8", "backslashreplace")
 
     def finish(self, ending: Ending, facts: Mapping[str, Any]) -> Path:
         """Writes the manifest and makes the trial final; arguments as in `write`."""
@@ -317,6 +330,37 @@ class TrialRecord:
         with recording(self.folder):
             self._publish()
         return self.final
+
+    def close(self, ending: Ending, facts: Mapping[str, Any]) -> Path:
+        """As `finish`, of a trial that failed, whatever its process left in the folder.
+
+        What is not the trial's, or in the way of its record, is lost with all the rest.
+        """
+        try:
+            if not self.folder.exists():
+                self.begin()
+            if self._is_own(self.folder):
+                with recording(self.folder):
+                    remove(self.folder / PARAMETERS)  # only what reached its target has them
+                return self.finish(ending, facts)
+        except CannotRecord as error:
+            if is_full(error):
+                raise
+        except Exception:  # noqa: BLE001, S110 - what its process wrote is read here, and may be anything
+            pass
+        with recording(self.folder):
+            for left in self._left():
+                remove(left)
+        self.begin()
+        return self.finish(ending, facts)
+
+    def is_possible(self) -> bool:
+        """Whether it can be written as far as this process sees, whatever the trial's own says."""
+        try:
+            _source(self.spec)
+        except CannotRecord:
+            return False
+        return self.folder.is_dir() and has_room(self.final.parent)
 
     def write(self, ending: Ending, facts: Mapping[str, Any]) -> None:
         """Writes the manifest; `conclude` then makes the trial final.
@@ -331,14 +375,15 @@ class TrialRecord:
             kept = self.folder / PARAMETERS
             if kept.exists():
                 facts = {**facts, "parameters_sha256": file_sha256(kept)}
-            facts = {**facts, "interruptions": _read_json(self.folder / ATTEMPTS) or []}
+            facts = {**facts, "interruptions": _attempts(self.folder)}
             write_json(self.folder / META_DATA, _meta_data(self.spec, facts))
             write_json(self.folder / MANIFEST, _manifest(self.spec, ending, facts))
 
     def _publish(self) -> None:
-        """The manifest is written: what is left is of no use, and the trial is final."""
-        for path in [*self._checkpoints(), self.folder / ATTEMPTS, self.folder / BEAT]:
-            path.unlink(missing_ok=True)
+        """The manifest is written: what else is there is of no use, and the trial is final."""
+        for path in _entries(self.folder):
+            if path.name not in KEPT and not (path.suffix == ".csv" and path.is_file()):
+                remove(path)
         sync(self.folder)
         if self.spec.repeat and self.final.exists():
             kept = aside(self.final, self.spec.repeat)
@@ -386,15 +431,20 @@ def _columns(table: Path) -> list[str]:
 def _read_json(path: Path) -> Any:
     """What the file holds; None if there is none or it is damaged."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        return json.loads(read_small(path))
+    except (OSError, ValueError, RecursionError):
         return None
+
+
+def _attempts(folder: Path) -> list[dict[str, Any]]:
+    found = _read_json(folder / ATTEMPTS)
+    return found if isinstance(found, list) else []
 
 
 def _is_begun(folder: Path, contents: Mapping[str, bytes], point: Mapping[str, Any]) -> bool:
     """Whether this is the start of a trial of the same files at the same point."""
     try:
-        same = all((folder / kept).read_bytes() == was for kept, was in _places(contents))
+        same = all(read_small(folder / kept, len(was)) == was for kept, was in _places(contents))
     except OSError:
         return False
     return same and _read_json(folder / HYPERPARAMETERS) == plain(point)

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from algoperf.disk import file_sha256, plain, recording, write_json
+from algoperf.disk import file_sha256, plain, read_small, recording, write_json
 from algoperf.errors import UserError
 from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.spec import Status
@@ -172,10 +172,18 @@ def _below(folder: Path, prefix: str = "") -> Iterator[Path]:
 def read_manifest(trial: Path) -> dict[str, Any] | None:
     """The trial's manifest; None if it is missing, unreadable or of another format."""
     try:
-        manifest = json.loads((trial / MANIFEST).read_text())
-        return manifest if _is_whole(manifest) else None
+        manifest = json.loads(read_small(trial / MANIFEST))
+        if not _is_whole(manifest):
+            return None
+        manifest["ending"]["reason"] = printable(manifest["ending"]["reason"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    return manifest
+
+
+def printable(text: str) -> str:
+    """What a trial's process wrote or said, as every terminal and every log can take it."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
 
 
 def _is_whole(manifest: dict[str, Any]) -> bool:
@@ -186,6 +194,9 @@ def _is_whole(manifest: dict[str, Any]) -> bool:
     best = manifest.get("calibration_best")
     return (
         manifest["format"] == FORMAT
+        and {"seed", "point"} <= manifest.keys()
+        and isinstance(manifest["ending"]["reason"], str)
+        and type(manifest["ending"]["steps"]) in (int, type(None))
         and all(
             isinstance(text, str) and text
             for text in (

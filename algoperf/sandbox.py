@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from algoperf import registry
+from algoperf.errors import UserError
+from algoperf.inputs.extra import data_root
+
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 """Numbers of the system calls, the same on every architecture that jax runs on."""
 
@@ -105,6 +109,33 @@ def shut_in(own: Sequence[Path], hidden: Path, readable: Iterable[Path] = ()) ->
     finally:
         os.close(ruleset)
     return Sandbox(found, tuple(map(str, own)), obstacle)
+
+
+def check_hidden(hidden: Path) -> None:
+    """Makes sure that no trial needs what `shut_in` will hide from it.
+
+    Raises:
+        UserError: If the folder holds programs or data sets.
+    """
+    needed = [
+        ("Python", sys.prefix),
+        ("Python", sys.base_prefix),
+        ("this program", Path(__file__).parent),
+        *(("workloads", folder) for folder in registry.workload_folders()),
+    ]
+    with contextlib.suppress(RuntimeError):  # no home at all
+        needed.append(("data sets", data_root()))
+    inside = [
+        f"{what}: {path}"
+        for what, path in needed
+        if Path(path).exists() and Path(path).resolve().is_relative_to(hidden.resolve())
+    ]
+    if version() and inside:
+        raise UserError.of_many(
+            f"Trials may not read what lies in the results folder, {hidden.resolve()}, and need "
+            "some of it. Give another folder with --results.",
+            inside,
+        )
 
 
 def _further() -> list[Path]:

@@ -6,37 +6,29 @@ Each runs in a fresh process forked from a server that has the imports done. No 
 import multiprocessing
 import signal
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from algoperf import caches, machine, processes
+from algoperf import caches, disk, machine, processes, sandbox
 from algoperf.disk import CannotRecord
 from algoperf.errors import HostLost
-from algoperf.executors.messages import Message, Unreadable, receive
+from algoperf.executors.filling import Filling
+from algoperf.executors.messages import Inbox, Message, Unreadable
+from algoperf.executors.patience import Patience
 from algoperf.executors.watch import SecondClock
 from algoperf.recording import TrialRecord
-from algoperf.records import OUTPUT, Beat, Ending, TrialSpec, read_manifest
+from algoperf.records import Beat, Ending, TrialSpec, read_manifest
 from algoperf.spec import Status
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from algoperf.claims import Claim
-
-START_LIMIT_S = 120.0
-"""Beyond ten budgets, how long loading, init and the first update may take, with compilation."""
-
-SILENCE_LIMIT_S = 60.0
-"""Beyond the budget, how long a trial may give no sign of life."""
-
-LONGEST_S = 3600.0
-"""What counts as the budget here where there is none, or a longer one."""
 
 NOTICES = frozenset({signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2})
 """With what a cluster tells all processes of a job that it will end. What comes of it is for the
@@ -61,8 +53,7 @@ class _Watched:
         return 1 if self.claim is None else self.claim.number
 
 
-OUTPUT_LIMIT = 100_000_000
-"""How much a trial may print, in bytes: it must not fill the disk that others write to."""
+SAID_WRONG = "its process said what no trial says"
 
 
 class LocalExecutor:
@@ -72,10 +63,14 @@ class LocalExecutor:
         results: The results folder.
         preload: Modules that the server imports before it forks.
         joint: Whether other hosts train each trial together with this one, which records it.
+
+    Raises:
+        UserError: If the results folder holds what trials have to read, and may not.
     """
 
     def __init__(self, results: Path, preload: Iterable[str], *, joint: bool = False) -> None:
         self._joint = joint
+        sandbox.check_hidden(results)
         self.results = results.resolve()  # a submission may change the working directory
         self._context = _context(["algoperf.executors.worker", *preload])
 
@@ -105,8 +100,13 @@ class LocalExecutor:
             return ending
         try:
             place = self.results, watched.number
-            with self._started(_start, spec, *place, joint=self._joint) as started:
-                failure = self._follow(watched, *started)
+            try:
+                with self._started(_start, spec, *place, joint=self._joint) as started:
+                    failure = self._follow(watched, *started)
+            except CannotRecord as error:
+                if not TrialRecord(spec, *place).is_possible():
+                    raise
+                failure = f"it could not write, where others can: {_without_cure(error)}"
             # All of it has ended, before what it wrote is looked at.
             return self._conclude(watched, failure)
         except CannotRecord:
@@ -135,17 +135,19 @@ class LocalExecutor:
         ours, theirs = self._context.Pipe()
         processes.adopt_orphans()
         began = processes.boot_time()
-        with tempfile.TemporaryDirectory(prefix="algoperf-", ignore_cleanup_errors=True) as folder:
-            process = self._context.Process(  # type: ignore[attr-defined] - typeshed has it on subclasses only
-                target=target, args=(*arguments, Path(folder), theirs), kwargs=named, daemon=False
-            )
-            try:
-                _begin(process)
-                theirs.close()
-                yield cast("Connection[Any, Any]", ours), process, Path(folder)
-            finally:
-                _end(process, began)
-                ours.close()
+        folder = Path(tempfile.mkdtemp(prefix="algoperf-"))
+        process = self._context.Process(  # type: ignore[attr-defined] - typeshed has it on subclasses only
+            target=target, args=(*arguments, folder, theirs), kwargs=named, daemon=False
+        )
+        try:
+            _begin(process)
+            theirs.close()
+            yield cast("Connection[Any, Any]", ours), process, folder
+        finally:
+            _end(process, began)
+            ours.close()
+            with suppress(OSError):  # the system's cleaning finds it
+                disk.remove(folder)
 
     def _follow(
         self,
@@ -155,40 +157,43 @@ class LocalExecutor:
         temporary: Path,
     ) -> str:
         """Waits for the trial's end, and says why it failed if it did not record it itself."""
-        spec, claim = watched.spec, watched.claim
-        budget_s = min(spec.fixed.budget_s, LONGEST_S)
-        limit_s = START_LIMIT_S + 10 * budget_s
-        heard = time.monotonic()
+        claim, inbox = watched.claim, Inbox(connection)
+        own = TrialRecord(watched.spec, self.results, watched.number).folder
+        compiled = caches.folder_of(watched.spec.sha256)
+        filling = Filling(own, filter(None, [temporary, compiled]))
+        patience = Patience(watched.spec.fixed.budget_s)
         clock, submission_is_in = SecondClock(), False
         while True:
             ready = clock.wait([connection, process.sentinel])
             if claim is not None:
                 claim.check()
-            if self._printed(watched) > OUTPUT_LIMIT:
-                return f"it printed more than {OUTPUT_LIMIT:,} bytes"
-            if connection.poll():
-                try:
-                    message = receive(connection)
-                except (EOFError, OSError):
-                    process.join(timeout=5.0)
-                    return self._death(watched, process.exitcode)
-                except Unreadable:
-                    return "its process said what no trial says"
+            if over := filling.over():
+                return over
+            try:
+                said = inbox.take()
+            except EOFError:
+                process.join(timeout=5.0)
+                return self._death(watched, process.exitcode)
+            except Unreadable:
+                return SAID_WRONG
+            for message in said:
                 clock.hear(message.timed_s)
                 if message.ended:
                     return clock.fault
                 if message.beat is not None:
-                    heard = time.monotonic()
-                    limit_s = SILENCE_LIMIT_S + budget_s
+                    patience.heard()
                 if message.compiled and not submission_is_in:
                     submission_is_in = True  # from now on it could have written there
                     caches.take_over(temporary / COMPILED)
-                    connection.send_bytes(b"go on")
+                    with suppress(OSError):  # it is gone: seen in the next turn
+                        connection.send_bytes(b"go on")
+                if message.lost and not self._joint:
+                    return SAID_WRONG
                 _pass_on(message, watched)
-            elif process.sentinel in ready:
+            if not said and process.sentinel in ready:
                 return self._death(watched, process.exitcode)
-            elif time.monotonic() - heard > limit_s:
-                return f"no step returned within {limit_s:.0f} s; the process was ended"
+            if over := patience.over():
+                return over
 
     def _conclude(self, watched: _Watched, failure: str) -> Ending:
         """Makes the trial final, as it recorded itself or as one that failed."""
@@ -198,25 +203,15 @@ class LocalExecutor:
                 _remember_best(record.final)
                 return ending
             failure = "the submission changed the trial's record, which the rules forbid"
-        if not record.folder.exists():
-            record.begin()
         ending = Ending(Status.FAILED, failure, steps=None)
-        record.finish(ending, {"machine": machine.fingerprint()})
+        record.close(ending, {"machine": machine.fingerprint()})
         return ending
-
-    def _printed(self, watched: _Watched) -> int:
-        """How much the trial has printed, in bytes."""
-        record = TrialRecord(watched.spec, self.results, watched.number)
-        try:
-            return (record.folder / OUTPUT).stat().st_size
-        except OSError:  # not begun, or just finished
-            return 0
 
     def _death(self, watched: _Watched, code: int | None) -> str:
         """Why the process ended before its trial did, unless it was for want of others."""
         if self._joint and code == -signal.SIGABRT:  # so jax ends a process that misses another
             raise HostLost(f"A host of {watched.spec.label} is gone; see the jobs' logs.")
-        return _death(code)
+        return why_ended(code)
 
 
 def _begin(process: BaseProcess) -> None:
@@ -242,6 +237,10 @@ def _pass_on(message: Message, watched: _Watched) -> None:
         watched.tell(f"{watched.spec.label}: {message.news}")
     if message.beat is not None:
         watched.on_beat(message.beat)
+
+
+def _without_cure(error: CannotRecord) -> str:
+    return str(error).removesuffix(disk.CURE).strip()
 
 
 def _start(
@@ -288,9 +287,15 @@ def _end(process: BaseProcess, began: float) -> None:
         process.join()
 
 
-def _death(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
+def why_ended(code: int | None) -> str:
+    """What an exit status says; None if the process goes on without its connection."""
+    if code is None:
+        return "its process stopped listening before the trial ended, and was ended"
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:  # a real-time signal has no name
+            name = f"signal {-code}"
         hint = ", perhaps for lack of memory" if name == "SIGKILL" else ""
         return f"the process was ended by {name}{hint}"
     return f"the process ended with exit status {code} before the trial did"

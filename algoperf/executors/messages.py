@@ -4,16 +4,24 @@ As JSON: to unpickle what a submission's process sends would run its code outsid
 """
 
 import json
+import math
+import os
+import struct
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from algoperf.records import Beat
+from algoperf.records import Beat, printable
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 LONGEST = 1_000_000
 """How long a message may be, in bytes."""
+
+_HEADER = struct.Struct("!i")  # multiprocessing's: the length of what follows
+_AT_ONCE = 65_536
+_MOST_STEPS = 2**63
 
 
 class Unreadable(Exception):
@@ -48,17 +56,55 @@ def send(connection: "Connection[Any, Any]", message: Message) -> None:
     connection.send_bytes(json.dumps(asdict(message)).encode())
 
 
-def receive(connection: "Connection[Any, Any]") -> Message:
-    """Waits for what is said next.
+class Inbox:
+    """What a trial's process says, taken without ever waiting for it.
 
-    Raises:
-        EOFError, OSError: If nothing comes any more.
-        Unreadable: If it is no message.
+    Whoever says half a message keeps nobody from looking after him, nor who never stops talking.
+
+    Args:
+        connection: The end of the one that listens; it no longer waits when it is read.
     """
-    text = connection.recv_bytes(LONGEST)
+
+    def __init__(self, connection: "Connection[Any, Any]") -> None:
+        self._descriptor = connection.fileno()
+        self._text = bytearray()
+        os.set_blocking(self._descriptor, False)
+
+    def take(self) -> list[Message]:
+        """What was said by now, as far as messages are whole and fit into one reading.
+
+        Raises:
+            EOFError: If nothing comes any more.
+            Unreadable: If it is no message.
+        """
+        try:
+            read = os.read(self._descriptor, _AT_ONCE)
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            raise EOFError from error
+        if not read:
+            raise EOFError
+        self._text += read
+        return list(self._messages())
+
+    def _messages(self) -> Iterator[Message]:
+        while len(self._text) >= _HEADER.size:
+            (length,) = _HEADER.unpack_from(self._text)
+            if not 0 <= length <= LONGEST:
+                raise Unreadable(f"a message of {length} bytes")
+            end = _HEADER.size + length
+            if len(self._text) < end:
+                return
+            text = bytes(self._text[_HEADER.size : end])
+            del self._text[:end]
+            yield _read(text)
+
+
+def _read(text: bytes) -> Message:
     try:
         return _message(json.loads(text))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
         raise Unreadable(str(error)) from error
 
 
@@ -66,11 +112,13 @@ def _message(said: dict[str, Any]) -> Message:
     beat, timed_s = said["beat"], said["timed_s"]
     if beat is not None:
         beat = Beat(int(beat["step"]), float(beat["time_s"]), float(beat["value"]))
+        if not 0 <= beat.step < _MOST_STEPS or not math.isfinite(beat.time_s):
+            raise ValueError(f"{beat}")
     return Message(
         beat=beat,
-        news=str(said["news"]),
-        obstacle=str(said["obstacle"]),
-        lost=str(said["lost"]),
+        news=printable(str(said["news"])),
+        obstacle=printable(str(said["obstacle"])),
+        lost=printable(str(said["lost"])),
         timed_s=None if timed_s is None else float(timed_s),
         compiled=bool(said["compiled"]),
         ended=bool(said["ended"]),

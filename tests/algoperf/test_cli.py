@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import algoperf
+from algoperf import sandbox
+
 TOOL = Path(sys.executable).parent / "algoperf"
 
 
@@ -23,6 +26,11 @@ def tool(*arguments, cwd=None):
         (["run", "adamw", "--suite", "quik"], "Unknown suite 'quik'. Did you mean 'quick'"),
         (["run", "adamw", "--rules", "quck"], "Unknown rules 'quck'. Did you mean 'quick'"),
         (["run", "adamw", "--workload", "digits"], "Unknown workload 'digits'. Did you mean"),
+        pytest.param(
+            ["run", "adamw", "--plan", "--results", str(Path(algoperf.__file__).parents[1])],
+            "this program: ",
+            marks=pytest.mark.skipif(not sandbox.version(), reason="nothing is hidden"),
+        ),
         (["run", "adamw", "--studies", "0"], "--studies is 0; it must be at least 1"),
         (["run", "./nothing.py"], "There is no submission file './nothing.py'"),
         (["run", "broken.py"], "search_space: lr: min 2 is above max 1"),

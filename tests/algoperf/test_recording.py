@@ -1,5 +1,6 @@
 """A trial's folder, cut off between any two writes."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algoperf import registry
+from algoperf import disk, registry
 from algoperf.disk import CannotRecord
 from algoperf.errors import UserError
 from algoperf.recording import TrialRecord, Unusable, read_checkpoint
@@ -223,6 +224,139 @@ def test_a_trial_that_only_lacked_its_name_is_not_run_again(start, monkeypatch):
     assert read_measurements(record.final)["global_step"].tolist() == [30]
     assert not {"beat", "attempts.json", "checkpoint_30.npz"} & names(record.final)
     assert again.conclude() is None
+
+
+DEEP = "[" * 900 + "]" * 900
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: os.truncate(folder / "submission.py", 1 << 42),
+        lambda folder: os.truncate(folder / "manifest.json", 1 << 42),
+        lambda folder: os.truncate(folder / "hparams.json", 1 << 42),
+        lambda folder: (folder / "hparams.json").write_text(DEEP),
+        lambda folder: (folder / "manifest.json").write_text(DEEP),
+        lambda folder: (
+            (folder / "submission_files" / "more").mkdir(parents=True)
+            or (folder / "submission_files" / "more" / "more.py").touch()
+        ),
+    ],
+    ids=["source", "manifest", "point", "deep point", "deep manifest", "more source"],
+)
+def test_an_ended_trial_that_its_process_spoiled_is_not_made_final(start, spoil):
+    record = start()
+    record.write(ENDING, {})
+    spoil(record.folder)
+    assert record.conclude() is None
+    assert not record.final.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": None},
+        {"point": None},
+        {"ending": {"status": "failed", "steps": 3}},
+        {"ending": {"status": "failed", "reason": "", "steps": "many"}},
+        {"ending": {"status": "failed", "reason": [], "steps": 3}},
+    ],
+)
+def test_an_ended_trial_whose_manifest_lacks_something_is_not_made_final(start, change):
+    record = start()
+    record.write(ENDING, {})
+    path = record.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for key, value in change.items():
+        if value is None:
+            del manifest[key]
+        else:
+            manifest[key] = value
+    path.write_text(json.dumps(manifest))
+    assert record.conclude() is None
+
+
+def test_a_reason_is_told_as_every_terminal_can_show_it(start):
+    record = start()
+    record.write(Ending(Status.FAILED, "ValueError: \ud800\x1b[2J\nü", 3), {})
+    assert record.conclude() == Ending(Status.FAILED, "ValueError: ??[2J\nü", 3)
+
+
+def test_what_was_left_is_begun_anew_whatever_it_is(start):
+    record = start()
+    advance(record, 10)
+    (record.folder / "checkpoint_last.npz").mkdir()
+    (record.folder / "attempts.json").write_text("5")
+    (record.folder / "beat").unlink()
+    (record.folder / "beat").mkdir()
+    again = start()
+    assert again.resume(restore) == 10
+    final = again.finish(ENDING, {})
+    assert not {"beat", "attempts.json", "checkpoint_10.npz"} & names(final)
+
+
+def test_what_is_not_the_records_is_not_made_final(start):
+    record = start()
+    advance(record, 10)
+    for junk in ("junk", ".hidden", "checkpoint_x.npz"):
+        (record.folder / junk).write_text("junk")
+    (record.folder / "folder.csv").mkdir()
+    (record.folder / "folder.csv" / "junk").write_text("junk")
+    final = record.finish(ENDING, {})
+    tables = {"eval_measurements.csv", "answers.csv"}
+    assert names(final) == tables | {
+        "hparams.json", "manifest.json", "meta_data_0.json", "submission.py"
+    }  # fmt: skip
+
+
+FAILED = Ending(Status.FAILED, "for the test", None)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "stays"),
+    [
+        (lambda folder: (folder / "reached.npz").write_text("not needed"), True),
+        (lambda folder: (folder / "manifest.json").mkdir(), False),
+        (lambda folder: (folder / "attempts.json").write_text(DEEP), False),
+        (lambda folder: os.truncate(folder / "submission.py", 1 << 42), False),
+        (lambda folder: folder.chmod(0o000), os.geteuid() == 0),
+        (shutil.rmtree, False),
+    ],
+    ids=["parameters", "manifest", "attempts", "source", "rights", "nothing left"],
+)
+def test_a_trial_that_failed_is_recorded_whatever_it_left(start, spoil, stays):
+    record = start()
+    record.append({"global_step": 1})
+    spoil(record.folder)
+    record.close(FAILED, {})
+    assert read_manifest(record.final)["ending"]["reason"] == "for the test"
+    assert (record.final / "submission.py").read_text() == "# the source\n"
+    assert ("eval_measurements.csv" in names(record.final)) == stays
+    assert "reached.npz" not in names(record.final)
+    assert names(record.final.parent) == {"trial_1"}
+
+
+def test_of_a_trial_that_failed_on_a_full_disk_all_is_left(start):
+    record = start()
+    advance(record, 10)
+    full(record.folder / ".manifest.json.partial")
+    with pytest.raises(CannotRecord, match="No space left on device"):
+        record.close(FAILED, {})
+    assert start().resume(restore) == 10
+
+
+def test_whether_it_can_be_recorded_is_seen_by_trying(start, monkeypatch):
+    record = start()
+    assert record.is_possible()
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "ROOM", 1 << 62)
+        assert not record.is_possible()
+    (record.folder / "manifest.json").mkdir()
+    assert record.is_possible()
+    shutil.rmtree(record.folder)
+    assert not record.is_possible()
+    start().spec.path.write_text("# another source\n")
+    assert not record.is_possible()
 
 
 def full(path: Path) -> None:

@@ -1,16 +1,22 @@
 """What a process that shut itself in can still do, in a process of its own: it is for good."""
 
 import json
+import os
+import pickle
+import struct
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import asdict
 from multiprocessing import Pipe
 
 import pytest
 
 from algoperf import caches, machine, sandbox
 from algoperf.executors import messages, watch
-from algoperf.executors.messages import Message, Unreadable
+from algoperf.executors.messages import Inbox, Message, Unreadable
+from algoperf.executors.patience import Patience
 from algoperf.records import Beat
 
 SHUT_IN = """
@@ -110,17 +116,117 @@ def test_what_the_harness_compiled_is_kept_and_a_link_to_it_is_not(monkeypatch, 
     assert caches.folder_of("a" * 64) == tmp_path / "cache/compilations" / ("a" * 16)
 
 
+def said_of(said: Message) -> bytes:
+    """As it goes through the pipe: its length in four bytes, then JSON."""
+    text = json.dumps(asdict(said)).encode()
+    return struct.pack("!i", len(text)) + text
+
+
 def test_messages_arrive_as_they_were_sent():
     ours, theirs = Pipe()
-    said = Message(beat=Beat(3, 0.5, 0.25), news="it goes on", timed_s=1.5)
-    messages.send(theirs, said)
-    assert messages.receive(ours) == said
-    theirs.send(said)  # pickled
+    inbox = Inbox(ours)
+    assert inbox.take() == []
+    said = [Message(beat=Beat(3, 0.5, 0.25), news="it goes on", timed_s=1.5), Message(ended=True)]
+    for message in said:
+        messages.send(theirs, message)
+    assert inbox.take() == said
+    messages.send(theirs, said[0])
+    theirs.close()
+    assert inbox.take() == said[:1]
+    with pytest.raises(EOFError):
+        inbox.take()
+
+
+def test_a_message_of_which_a_part_is_missing_is_not_waited_for():
+    ours, theirs = Pipe()
+    inbox = Inbox(ours)
+    said = Message(news="x" * 300_000)  # more than is read at once, or fits into the pipe
+    whole = said_of(said)
+    taken = []
+    for start in range(0, len(whole), 2000):
+        taken += inbox.take()
+        os.write(theirs.fileno(), whole[start : start + 2000])
+    assert taken == []
+    while not taken:
+        taken = inbox.take()
+    assert taken == [said]
+    os.write(theirs.fileno(), whole[:2])
+    theirs.close()
+    assert inbox.take() == []
+    with pytest.raises(EOFError):
+        inbox.take()
+
+
+def test_of_an_unending_stream_only_a_part_is_taken_at_once():
+    ours, theirs = Pipe()
+    inbox, said = Inbox(ours), said_of(Message())
+    talking = threading.Event()
+    talking.set()
+
+    def talk() -> None:
+        while talking.is_set():
+            theirs.send_bytes(said[4:])
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    for _ in range(20):
+        assert len(inbox.take()) * len(said) <= messages.LONGEST
+    talking.clear()
+    while thread.is_alive():
+        inbox.take()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pickle.dumps(Message()),
+        b'{"beat": 1}',
+        b"[" * 10_000,
+        said_of(Message(beat=Beat(3, 0.5, 0.25)))[4:].replace(b"3", b"Infinity"),
+        said_of(Message(beat=Beat(3, 0.5, 0.25)))[4:].replace(b"3", b"-1"),
+        said_of(Message(beat=Beat(3, 0.5, 0.25)))[4:].replace(b"3", b"9" * 1000),
+        said_of(Message(beat=Beat(3, 0.5, 0.25)))[4:].replace(b"0.5", b"NaN"),
+        said_of(Message(beat=Beat(3, 0.5, 0.25)))[4:].replace(b"0.25", b"1" + b"0" * 400),
+    ],
+    ids=["pickled", "in part", "deep", "infinite", "negative", "huge", "no time", "no float"],
+)
+def test_what_is_no_message_is_said_to_be_none(what):
+    ours, theirs = Pipe()
+    theirs.send_bytes(what)
     with pytest.raises(Unreadable):
-        messages.receive(ours)
-    theirs.send_bytes(b'{"beat": 1}')
-    with pytest.raises(Unreadable):
-        messages.receive(ours)
+        Inbox(ours).take()
+
+
+@pytest.mark.parametrize("length", [-1, messages.LONGEST + 1])
+def test_a_message_that_is_too_long_is_none(length):
+    ours, theirs = Pipe()
+    os.write(theirs.fileno(), struct.pack("!i", length))
+    with pytest.raises(Unreadable, match=str(length)):
+        Inbox(ours).take()
+
+
+def test_patience_ends_with_silence_and_in_the_end_with_whoever_talks():
+    """With a budget of 10 s: 120 + 100 s to begin, then 60 + 10 s a step, 21,600 + 100 s in all."""
+    now = [0.0]
+    patience = Patience(10.0, lambda: now[0])
+    for now[0] in range(221):
+        assert patience.over() == ""
+    now[0] = 221.0
+    assert "no step returned within 220 s" in patience.over()
+    patience.heard()
+    now[0] += 70.0  # of which all but 2 s nobody looked
+    assert patience.over() == ""
+    now[0] += 1.0
+    assert "no step returned within 70 s" in patience.over()
+    looked_s = 221.0 + 2.0 + 1.0
+    while looked_s < 21_700.0:
+        assert patience.heard() or patience.over() == ""
+        now[0] += 1.0
+        looked_s += 1.0
+    patience.heard()
+    now[0] += 1.0
+    assert patience.over() == "it was not over within 21700 s; the process was ended"
 
 
 @pytest.mark.parametrize(
