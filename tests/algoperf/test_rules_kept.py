@@ -71,10 +71,16 @@ def test_what_is_allowed_is_not_found(tmp_path, text):
 
 def test_what_only_a_reader_can_judge_is_shown_and_breaks_nothing(tmp_path):
     path = tmp_path / "mine.py"
-    path.write_text("import pickle\nimport jax\njax.config.update('jax_enable_x64', False)\n")
+    path.write_text(
+        "import pickle\nimport jax\njax.config.update('jax_enable_x64', False)\n"
+        "from jax import monitoring\nmonitoring.record_event('x')\n"
+        "from jax._src.dispatch import log_elapsed_time\n"
+    )
     assert [line.partition(": ")[0] for line in to_read(str(path))] == [
         "mine.py, line 1",
         "mine.py, line 3",
+        "mine.py, line 5",
+        "mine.py, line 6",
     ]
     assert not any(finding.breaks for finding in inspection.inspect_source(path, NAMES))
 
