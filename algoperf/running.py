@@ -37,6 +37,9 @@ Report = Callable[[Beat], None]
 AppendTable = Callable[[str, Mapping[str, Sequence[Any]]], None]
 """(name, columns) -> recorded."""
 
+Save = Callable[[TrainState], Callable[[Checkpoint], None]]
+"""(where training stands) -> what keeps it, as part of a checkpoint."""
+
 
 @dataclass
 class Run:
@@ -59,7 +62,7 @@ class Run:
     keep: Callable[[Params, ModelState], None]
     report: Report
     several: dispatch.Several | None = None
-    save: Callable[[Checkpoint], None] | None = None
+    save: Save | None = None
     check_rules: Callable[[], None] = lambda: None
     interruptions: int = 0
     step: int = 0
@@ -81,10 +84,11 @@ def evaluate(run: Run) -> Evaluation | None:
     clock.enter(Account.EVALUATION, after=(evaluated, _under_way()))
     clock.agree()
     run.check_rules()
-    params, model_state = contract.check_evaluated(evaluated)
+    shapes = run.view.parameter_shapes
+    params, model_state = contract.check_evaluated(evaluated, shapes, run.view.state_shapes)
     if isinstance(evaluated, TrainState):
         run.train = evaluated
-    contract.check_params("the submission", params, run.view.parameter_shapes)
+    contract.check_params("`update`", run.train.params, shapes)  # looked at when this is recorded
     if clock.submission_s > run.budget_s:
         return None
     metrics = hosts.agreed(
@@ -124,7 +128,10 @@ def checkpoint(run: Run) -> None:
         CHECKPOINT_EVERY_S, run.save_s / CHECKPOINT_SHARE
     ):
         return
-    run.save(
+    clock.enter(Account.UPDATE)  # to take a state apart runs what its own classes define
+    keep = run.save(run.train)
+    clock.enter(Account.LOGGING)
+    keep(
         Checkpoint(
             train=run.train,
             step=run.step,

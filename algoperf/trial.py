@@ -32,7 +32,7 @@ from algoperf.guard import Guard, RuleBroken
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending, TrialSpec
 from algoperf.resuming import Saver, reporting
-from algoperf.running import AppendTable, Report, Run, checkpoint, evaluate, heartbeat
+from algoperf.running import AppendTable, Report, Run, Save, checkpoint, evaluate, heartbeat
 from algoperf.spec import Batch, ModelState, Params, Progress, Status, TrainState
 from algoperf.submission import Algorithm, load
 from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
@@ -165,7 +165,7 @@ def prepare(
     keep: Callable[[Params, ModelState], None],
     report: Report,
     find: Find = lambda _: None,
-    save: Callable[[Checkpoint], None] | None = None,
+    save: Save | None = None,
     evaluator: Evaluator | None = None,
 ) -> Run:
     """Model, data, optimizer state: everything before the clock of the submission starts."""

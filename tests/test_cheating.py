@@ -26,6 +26,7 @@ CHECK = {
 
 TRIAL = {
     "false_accounts": "the clock's accounts are",
+    "flattened_state": "`params_for_evaluation` returned a Odd",
     "gc_callback": "gc.callbacks was set",
     "lazy_parameters": "`params_for_evaluation` returned a Later",
     "lazy_state": "`update` returned a Later",

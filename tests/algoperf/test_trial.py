@@ -7,10 +7,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pandas as pd
 import pytest
+from flax.core import frozen_dict
 
-from algoperf import registry, running, trial
+from algoperf import contract, registry, running, trial
 from algoperf.clock import SUBMISSION
 from algoperf.errors import TrainingComplete, UserError
 from algoperf.guard import RuleBroken
@@ -298,6 +300,28 @@ def test_whatever_is_queued_is_waited_for_before_an_evaluation():
     gone = jax.jit(lambda x: x + 1, donate_argnums=0)
     gone(elsewhere)
     assert all(array is not elsewhere for array in running._under_way())
+
+
+class Text(str):
+    """A name that may compute as it is compared."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("params", "state", "what"),
+    [
+        ({Text("w"): jnp.ones(2)}, {}, "returned a Text"),
+        ({"w": np.float32(1)}, {}, "returned a float32"),
+        ({"w": jnp.ones(3)}, {}, r"w is float32\[3\]; it was float32\[2\]"),
+        ({"w": jnp.ones(2)}, {"more": jnp.ones(1)}, "another model state than the model's"),
+        ({"w": jnp.ones(2)}, frozen_dict.freeze({}), "returned a FrozenDict"),
+    ],
+)
+def test_only_the_models_own_kinds_are_evaluated(params, state, what):
+    shapes = {"w": jax.ShapeDtypeStruct((2,), jnp.float32)}
+    with pytest.raises(UserError, match=what):
+        contract.check_evaluated((params, state), shapes, {})
 
 
 def test_a_broken_rule_ends_the_trial(monkeypatch, run):
