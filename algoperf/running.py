@@ -81,7 +81,7 @@ def evaluate(run: Run) -> Evaluation | None:
     progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
     evaluated = run.algorithm.params_for_evaluation(run.view, run.train, progress)
     # All that it has set going is waited for on its clock: nothing of it runs off the clock.
-    clock.enter(Account.EVALUATION, after=(evaluated, _under_way()))
+    clock.enter(Account.EVALUATION, after=(evaluated, under_way()))
     clock.agree()
     run.check_rules()
     shapes = run.view.parameter_shapes
@@ -115,7 +115,8 @@ def evaluate(run: Run) -> Evaluation | None:
     return evaluation
 
 
-def _under_way() -> list[jax.Array]:
+def under_way() -> list[jax.Array]:
+    """Whatever the device was given to compute, and has perhaps not yet."""
     return [array for array in jax.live_arrays() if not array.is_deleted()]
 
 

@@ -32,7 +32,16 @@ from algoperf.guard import Guard, RuleBroken
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending, TrialSpec
 from algoperf.resuming import Saver, reporting
-from algoperf.running import AppendTable, Report, Run, Save, checkpoint, evaluate, heartbeat
+from algoperf.running import (
+    AppendTable,
+    Report,
+    Run,
+    Save,
+    checkpoint,
+    evaluate,
+    heartbeat,
+    under_way,
+)
 from algoperf.spec import Batch, ModelState, Params, Progress, Status, TrainState
 from algoperf.submission import Algorithm, load
 from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
@@ -177,7 +186,7 @@ def prepare(
     train = initial_state(
         algorithm, view, workload, spec.point, model_key=model_key, init_key=init_key
     )
-    clock.enter(Account.SETUP, after=train)
+    clock.enter(Account.SETUP, after=(train, under_way()))
     clock.excuse_init(max(INIT_FREE_S, INIT_FREE * spec.fixed.budget_s))
     data_seed = int(jax.random.randint(data_key, (), 0, np.iinfo(np.int32).max))
     flops_per_step = _flops(algorithm, view, train, workload, batch_size)
