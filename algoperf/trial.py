@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -67,7 +67,7 @@ def run(
     clock_now: Callable[[], float] = time.perf_counter,
     tell: Callable[[str], None] = lambda _: None,
     timed: Callable[[float], None] = lambda _: None,
-    compiled: Callable[[], None] = lambda: None,
+    compiled: Callable[[str, Mapping[str, float]], None] = lambda *_: None,
 ) -> tuple[Ending, dict[str, Any]]:
     """Trains at one point with one seed, and writes every evaluation into `record`.
 
@@ -82,15 +82,16 @@ def run(
         tell: Called with what became of an earlier attempt, if there was one.
         timed: Called with 0 as the clock is made, and with what it says as it is read for the last
             time [s], so that somebody else can look at another.
-        compiled: Called when the harness's own programs are compiled, before the submission is
-            imported.
+        compiled: Called with the machine's id and its calibration when the harness's own programs
+            are compiled, before the submission is imported.
 
     Returns:
         How it ended, and facts for the manifest. Whatever the submission raises goes through.
     """
     machine_id = machine_facts()["machine_id"]
     calibrate = partial(machine.calibrate, machine.calibration_s(spec.fixed.budget_s))
-    carried = {"started": now(), "calibration": {"before": calibrate()}}
+    before = calibrate()
+    carried = {"started": now(), "calibration": {"before": before}}
     used = machine.usage()
     workload = replace(registry.workload(spec.workload), **vars(spec.fixed))
     clock = Clock(
@@ -104,7 +105,7 @@ def run(
     saver = Saver(spec, workload, record, carried, machine_id)
     evaluator = Evaluator(workload)
     evaluator.compile(*init_model(workload, jax.random.key(spec.seed)))
-    compiled()
+    compiled(machine_id, before)
     with Guard(sources.root(spec.path), {"workload": workload}) as guard:
         state = prepare(
             spec,

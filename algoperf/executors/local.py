@@ -21,7 +21,7 @@ from algoperf.errors import HostLost
 from algoperf.executors.messages import Message, Unreadable, receive
 from algoperf.executors.watch import SecondClock
 from algoperf.recording import TrialRecord
-from algoperf.records import OUTPUT, Beat, Ending, TrialSpec, read_manifest
+from algoperf.records import OUTPUT, Beat, Ending, TrialSpec
 from algoperf.spec import Status
 
 if TYPE_CHECKING:
@@ -180,8 +180,9 @@ class LocalExecutor:
                 if message.beat is not None:
                     heard = time.monotonic()
                     limit_s = SILENCE_LIMIT_S + budget_s
-                if message.compiled and not submission_is_in:
-                    submission_is_in = True  # from now on it could have written there
+                if message.compiled is not None and not submission_is_in:
+                    submission_is_in = True  # from now on it could say and write what it likes
+                    machine.best_calibration(message.compiled.machine_id, message.compiled.before)
                     caches.take_over(temporary / COMPILED)
                     connection.send_bytes(b"go on")
                 _pass_on(message, watched)
@@ -195,7 +196,6 @@ class LocalExecutor:
         record = TrialRecord(watched.spec, self.results, watched.number)
         if not failure:
             if (ending := record.conclude()) is not None:
-                _remember_best(record.final)
                 return ending
             failure = "the submission changed the trial's record, which the rules forbid"
         if not record.folder.exists():
@@ -264,13 +264,6 @@ def _assist(
     from algoperf.executors import worker
 
     worker.assist(spec, results, temporary, connection)
-
-
-def _remember_best(trial: Path) -> None:
-    """Notes how fast the machine can be: the trial's own process may not write there."""
-    manifest = read_manifest(trial) or {}
-    if manifest.get("machine_id") and manifest.get("calibration"):
-        machine.best_calibration(manifest["machine_id"], *manifest["calibration"].values())
 
 
 def _context(preload: list[str]) -> BaseContext:

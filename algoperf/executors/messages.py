@@ -4,6 +4,9 @@ As JSON: to unpickle what a submission's process sends would run its code outsid
 """
 
 import json
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,19 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a trial's process measures before it imports the submission.
+
+    Attributes:
+        machine_id: As `machine.fingerprint_id` says.
+        before: The calibration.
+    """
+
+    machine_id: str
+    before: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Message:
     """What was said.
 
@@ -30,7 +46,8 @@ class Message:
         obstacle: Why the results folder cannot be written.
         lost: Which of the trial's other hosts is gone.
         timed_s: What the trial's clock says since it was made; 0 when it is made.
-        compiled: Whether the harness's own programs are; the trial waits until they are taken over.
+        compiled: What was measured, as the harness's own programs are compiled; the trial waits
+            until they are taken over. Only the first comes before the submission is imported.
         ended: Whether the trial's record is written.
     """
 
@@ -39,7 +56,7 @@ class Message:
     obstacle: str = ""
     lost: str = ""
     timed_s: float | None = None
-    compiled: bool = False
+    compiled: Measured | None = None
     ended: bool = False
 
 
@@ -58,7 +75,7 @@ def receive(connection: "Connection[Any, Any]") -> Message:
     text = connection.recv_bytes(LONGEST)
     try:
         return _message(json.loads(text))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Unreadable(str(error)) from error
 
 
@@ -72,6 +89,15 @@ def _message(said: dict[str, Any]) -> Message:
         obstacle=str(said["obstacle"]),
         lost=str(said["lost"]),
         timed_s=None if timed_s is None else float(timed_s),
-        compiled=bool(said["compiled"]),
+        compiled=None if said["compiled"] is None else _measured(**said["compiled"]),
         ended=bool(said["ended"]),
     )
+
+
+def _measured(machine_id: str, before: dict[str, float]) -> Measured:
+    seconds = {str(name): float(took) for name, took in before.items()}
+    if not re.fullmatch("[0-9a-f]{12}", machine_id):  # it becomes part of a file's name
+        raise ValueError(machine_id)
+    if not (seconds and all(0 < took < math.inf for took in seconds.values())):
+        raise ValueError(before)
+    return Measured(machine_id, seconds)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from algoperf import records, rulesets, study
+from algoperf import machine, records, rulesets, study
 from algoperf.executors import local
 from algoperf.executors.local import LocalExecutor
 from algoperf.spec import Status
@@ -66,6 +66,8 @@ def test_a_good_trial_is_recorded_with_all_that_it_rests_on(run):
     assert manifest["machine"]["cores"] >= 1
     assert manifest["machine_id"]
     assert set(manifest["calibration"]) == {"before", "after"}
+    known = machine.best_calibration(manifest["machine_id"])
+    assert all(known[name] <= took for name, took in manifest["calibration"]["before"].items())
     assert manifest["workload"]["parameters"] == 402_782
     assert manifest["clock"]["compile_s"] > 0.05
     # Compilation takes seconds, fifty steps of this model do not.

@@ -10,7 +10,7 @@ import pytest
 
 from algoperf import caches, machine, sandbox
 from algoperf.executors import messages, watch
-from algoperf.executors.messages import Message, Unreadable
+from algoperf.executors.messages import Measured, Message, Unreadable
 from algoperf.records import Beat
 
 SHUT_IN = """
@@ -112,13 +112,30 @@ def test_what_the_harness_compiled_is_kept_and_a_link_to_it_is_not(monkeypatch, 
 
 def test_messages_arrive_as_they_were_sent():
     ours, theirs = Pipe()
-    said = Message(beat=Beat(3, 0.5, 0.25), news="it goes on", timed_s=1.5)
+    compiled = Measured("0123456789ab", {"loop_s": 0.5})
+    said = Message(beat=Beat(3, 0.5, 0.25), news="it goes on", timed_s=1.5, compiled=compiled)
     messages.send(theirs, said)
     assert messages.receive(ours) == said
     theirs.send(said)  # pickled
     with pytest.raises(Unreadable):
         messages.receive(ours)
     theirs.send_bytes(b'{"beat": 1}')
+    with pytest.raises(Unreadable):
+        messages.receive(ours)
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        Measured("x/../../other", {"loop_s": 0.5}),  # would become a path
+        Measured("0123456789ab", {}),
+        Measured("0123456789ab", {"loop_s": 0.0}),
+        Measured("0123456789ab", {"loop_s": float("nan")}),
+    ],
+)
+def test_what_no_machine_measures_is_no_message(measured):
+    ours, theirs = Pipe()
+    messages.send(theirs, Message(compiled=measured))
     with pytest.raises(Unreadable):
         messages.receive(ours)
 
