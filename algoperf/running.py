@@ -8,8 +8,9 @@ from typing import Any
 import jax
 
 from algoperf import contract, dispatch, hosts
+from algoperf.accounts import Account
 from algoperf.checkpoint import Checkpoint
-from algoperf.clock import Account, Clock
+from algoperf.clock import Clock
 from algoperf.data import BatchStream
 from algoperf.records import Beat
 from algoperf.spec import Evaluation, ModelState, Params, Progress, Split, TrainState

@@ -24,8 +24,9 @@ from algoperf import (
     sources,
     tuning,
 )
+from algoperf.accounts import Account
 from algoperf.checkpoint import Checkpoint
-from algoperf.clock import RUN_AHEAD_S, Account, Clock, Meter
+from algoperf.clock import RUN_AHEAD_S, Clock, Meter
 from algoperf.disk import now
 from algoperf.errors import TrainingComplete
 from algoperf.guard import Guard, RuleBroken

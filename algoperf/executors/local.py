@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 from algoperf import caches, machine, processes
 from algoperf.disk import CannotRecord
 from algoperf.errors import HostLost
+from algoperf.executors.heard import Heard
 from algoperf.executors.messages import Message, Unreadable, receive
-from algoperf.executors.watch import SecondClock
 from algoperf.recording import TrialRecord
 from algoperf.records import OUTPUT, Beat, Ending, TrialSpec
 from algoperf.spec import Status
@@ -55,6 +55,7 @@ class _Watched:
     on_beat: Callable[[Beat], None]
     claim: "Claim | None"
     tell: Callable[[str], None]
+    heard: Heard
 
     @property
     def number(self) -> int:
@@ -100,7 +101,7 @@ class LocalExecutor:
             HostLost: If another host of the trial is gone; nothing is recorded of it.
             KeyboardInterrupt: After the trial's process was ended; nothing is recorded of it.
         """
-        watched = _Watched(spec, on_beat, claim, tell)
+        watched = _Watched(spec, on_beat, claim, tell, Heard())
         if (ending := TrialRecord(spec, self.results, watched.number).conclude()) is not None:
             return ending
         try:
@@ -159,7 +160,7 @@ class LocalExecutor:
         budget_s = min(spec.fixed.budget_s, LONGEST_S)
         limit_s = START_LIMIT_S + 10 * budget_s
         heard = time.monotonic()
-        clock, submission_is_in = SecondClock(), False
+        clock = watched.heard.clock
         while True:
             ready = clock.wait([connection, process.sentinel])
             if claim is not None:
@@ -174,15 +175,15 @@ class LocalExecutor:
                     return self._death(watched, process.exitcode)
                 except Unreadable:
                     return "its process said what no trial says"
-                clock.hear(message.timed_s)
+                submission_comes = watched.heard.hear(message)
                 if message.ended:
                     return clock.fault
                 if message.beat is not None:
                     heard = time.monotonic()
                     limit_s = SILENCE_LIMIT_S + budget_s
-                if message.compiled is not None and not submission_is_in:
-                    submission_is_in = True  # from now on it could say and write what it likes
-                    machine.best_calibration(message.compiled.machine_id, message.compiled.before)
+                if submission_comes and (measured := message.compiled) is not None:
+                    # From now on it could say and write what it likes.
+                    machine.best_calibration(measured.machine_id, measured.before)
                     caches.take_over(temporary / COMPILED)
                     connection.send_bytes(b"go on")
                 _pass_on(message, watched)
@@ -194,8 +195,9 @@ class LocalExecutor:
     def _conclude(self, watched: _Watched, failure: str) -> Ending:
         """Makes the trial final, as it recorded itself or as one that failed."""
         record = TrialRecord(watched.spec, self.results, watched.number)
+        failure = failure or watched.heard.fault(record.spec, record.folder)
         if not failure:
-            if (ending := record.conclude()) is not None:
+            if (ending := record.accept()) is not None:
                 return ending
             failure = "the submission changed the trial's record, which the rules forbid"
         if not record.folder.exists():

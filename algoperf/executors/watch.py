@@ -20,11 +20,13 @@ class SecondClock:
     """Times a trial from outside.
 
     Attributes:
+        said_s: What the trial's clock said last [s]; None if it was not read since it was made.
         fault: What is wrong with the trial's own clock, once it was heard for the last time; empty
             if nothing is.
     """
 
     def __init__(self) -> None:
+        self.said_s: float | None = None
         self.fault = ""
         self._made: float | None = None
         self._looked = time.monotonic()
@@ -53,6 +55,7 @@ class SecondClock:
             self._made = now
             return
         passed_s = now - self._made
+        self.said_s = timed_s
         allowed_s = TOLERANCE_S + TOLERANCE * passed_s + self._late
         if not abs(passed_s - timed_s) <= allowed_s:
             self.fault = (

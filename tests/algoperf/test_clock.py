@@ -10,7 +10,8 @@ from jax._src import dispatch
 from jax._src.interpreters import pxla
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
-from algoperf.clock import RUN_AHEAD_S, SUBMISSION, Account, Clock
+from algoperf.accounts import SUBMISSION, Account
+from algoperf.clock import RUN_AHEAD_S, Clock
 from algoperf.compilation import CompileMeter
 
 

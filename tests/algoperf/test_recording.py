@@ -284,7 +284,7 @@ def test_a_record_whose_source_or_point_was_changed_is_not_made_final(start, nam
     record = start()
     record.write(ENDING, {})
     (record.folder / name).write_text("{}")
-    assert record.conclude() is None
+    assert record.accept() is None
     assert not record.final.exists()
 
 

@@ -13,7 +13,8 @@ import pytest
 from flax.core import frozen_dict
 
 from algoperf import contract, registry, running, trial
-from algoperf.clock import SUBMISSION, Account, Clock
+from algoperf.accounts import SUBMISSION, Account
+from algoperf.clock import Clock
 from algoperf.errors import TrainingComplete, UserError
 from algoperf.guard import RuleBroken
 from algoperf.spec import Status
