@@ -29,6 +29,7 @@ from algoperf.checkpoint import Checkpoint
 from algoperf.clock import RUN_AHEAD_S, Clock, Meter
 from algoperf.disk import now
 from algoperf.errors import TrainingComplete
+from algoperf.executors.watch import READ_EVERY_S
 from algoperf.guard import Guard, RuleBroken
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending, TrialSpec
@@ -68,6 +69,7 @@ def run(
     clock_now: Callable[[], float] = time.perf_counter,
     tell: Callable[[str], None] = lambda _: None,
     timed: Callable[[float], None] = lambda _: None,
+    readings: int = 0,
     compiled: Callable[[str, Mapping[str, float]], None] = lambda *_: None,
 ) -> tuple[Ending, dict[str, Any]]:
     """Trains at one point with one seed, and writes every evaluation into `record`.
@@ -81,8 +83,9 @@ def run(
         meter: Measures compilation.
         clock_now: A monotonic clock [s].
         tell: Called with what became of an earlier attempt, if there was one.
-        timed: Called with 0 as the clock is made, and with what it says as it is read for the last
-            time [s], so that somebody else can look at another.
+        timed: Called with 0 as the clock is made, and with what it says at the end [s], so that
+            somebody else can look at another.
+        readings: How often it is called at the end.
         compiled: Called with the machine's id and its calibration when the harness's own programs
             are compiled, before the submission is imported.
 
@@ -127,7 +130,10 @@ def run(
             tell(record.news)
         ending = train_loop(state)
         clock.enter(Account.LOGGING)
-        timed(clock.lifetime_s)
+        for _ in range(readings):  # so that one of them is heard at once
+            time.sleep(READ_EVERY_S)
+            clock.enter(Account.LOGGING)
+            timed(clock.lifetime_s)
         guard.check(whole=True)
         if hosts.leads() and (faults := clock.faults()):  # the others have taken over its accounts
             raise RuleBroken(f"The submission broke a rule (docs/rules.md): {faults[0]}.")

@@ -28,6 +28,7 @@ from algoperf.disk import CannotRecord, recording
 from algoperf.errors import HostLost, UserError
 from algoperf.executors.local import COMPILED, NOTICES
 from algoperf.executors.messages import Measured, Message, send
+from algoperf.executors.watch import READINGS
 from algoperf.recording import TrialRecord
 from algoperf.records import OUTPUT, Ending, TrialSpec
 from algoperf.sandbox import Sandbox
@@ -158,6 +159,7 @@ def _run(
             meter=meter,
             tell=lambda news: say(news=news),
             timed=lambda seconds: say(timed_s=seconds),
+            readings=READINGS,
             compiled=compiled,
         )
         record.check_tables()
