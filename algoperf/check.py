@@ -213,6 +213,6 @@ class _Probe:
     def _params_for_evaluation(self, train: TrainState) -> None:
         progress = Progress(STEPS, 0.0, self._view.budget_s, ())
         evaluated = self._algorithm.params_for_evaluation(self._view, train, progress)
-        params, model_state = contract.check_evaluated(evaluated)
-        contract.check_params("`params_for_evaluation`", params, self._view.parameter_shapes)
+        shapes = self._view.parameter_shapes, self._view.state_shapes
+        params, model_state = contract.check_evaluated(evaluated, *shapes)
         Evaluator(self._workload)(params, model_state, Split.VALIDATION)

@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from algoperf import sharding
+from algoperf.contract import array_types
 from algoperf.recording import Unusable
 from algoperf.spec import Evaluation, TrainState
 
@@ -59,34 +60,69 @@ class Checkpoint:
     carried: Mapping[str, Any]
 
 
+Packed = tuple[np.ndarray | None, dict[str, Any] | None]
+"""A leaf's data and what else it is; no description if it can only be pickled."""
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A state taken apart.
+
+    Attributes:
+        leaves: Its leaves.
+        packed: Those that are no plain arrays, by number.
+        skeleton: What has to be pickled of it.
+    """
+
+    leaves: list[Any]
+    packed: Mapping[int, Packed]
+    skeleton: bytes | None
+
+
+def taken_apart(train: TrainState, start: Any) -> Apart:
+    """A state taken apart, so that nothing of it but plain arrays is left to look at.
+
+    That is for the submission's clock: what its own classes define runs here, and only here.
+
+    Args:
+        train: Parameters, model state and optimizer state.
+        start: Structure of the state that `init` makes (`jax.tree.structure`).
+
+    Raises:
+        Unsavable: If the state holds what cannot be kept.
+    """
+    leaves, structure = jax.tree.flatten(train)
+    done = {number: _pack(leaf) for number, leaf in enumerate(leaves) if not _is_plain(leaf)}
+    others = {number: leaves[number] for number, (_, about) in done.items() if about is None}
+    same = _same(structure, start)
+    if same and not others:
+        return Apart(leaves, done, None)
+    skeleton = None if same else jax.tree.unflatten(structure, range(len(leaves)))
+    return Apart(leaves, done, _pickled((skeleton, others)))
+
+
 def packed(
-    point: Checkpoint, made_by: Mapping[str, Any], start: Any
+    point: Checkpoint, made_by: Mapping[str, Any], apart: Apart
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The checkpoint as arrays and JSON.
 
     Args:
         point: The checkpoint.
         made_by: What has to be the same where it is gone on with: submission, seed, versions, ...
-        start: Structure of the state that `init` makes (`jax.tree.structure`).
+        apart: Its state.
 
     Raises:
         Unsavable: If the state holds what cannot be kept.
     """
     arrays: dict[str, np.ndarray] = {}
     leaves: list[dict[str, Any] | None] = []
-    others: dict[int, Any] = {}
-    found, structure = jax.tree.flatten(point.train)
-    for number, leaf in enumerate(found):
-        array, about = _pack(leaf)
+    for number, leaf in enumerate(apart.leaves):
+        array, about = apart.packed[number] if number in apart.packed else _pack(leaf)
         if array is not None:
             arrays[str(number)] = array
-        if about is None:
-            others[number] = leaf
         leaves.append(about)
-    same = _same(structure, start)
-    if not same or others:
-        skeleton = None if same else jax.tree.unflatten(structure, range(len(found)))
-        arrays[SKELETON] = np.frombuffer(_pickled((skeleton, others)), np.uint8)
+    if apart.skeleton is not None:
+        arrays[SKELETON] = np.frombuffer(apart.skeleton, np.uint8)
     facts = {field: value for field, value in vars(point).items() if field != "train"}
     return arrays, {
         **facts,
@@ -155,8 +191,18 @@ def _unpickled(data: bytes) -> Any:
         raise Unusable(f"a part of its state cannot be brought back: {error}") from error
 
 
-def _pack(leaf: Any) -> tuple[np.ndarray | None, dict[str, Any] | None]:
-    """A leaf's data and what else it is; no description if it can only be pickled."""
+def _is_plain(leaf: Any) -> bool:
+    """Whether it is an array of numbers, which may be large, and of whose class nothing can run."""
+    return type(leaf) in array_types() and _is_kept(leaf.dtype)
+
+
+def _is_kept(dtype: Any) -> bool:
+    return isinstance(dtype, np.dtype) and (
+        dtype.kind in _NUMPY_KINDS or dtype.isbuiltin == _EXTENDED
+    )
+
+
+def _pack(leaf: Any) -> Packed:
     if isinstance(leaf, jax.Array):
         place = _place(leaf)
         # This process's copy: whoever keeps a checkpoint computes nothing that others would have to
@@ -169,7 +215,7 @@ def _pack(leaf: Any) -> tuple[np.ndarray | None, dict[str, Any] | None]:
         return np.asarray(jax.device_get(leaf)), about
     if isinstance(leaf, (np.ndarray, np.generic)):
         array = np.asarray(leaf)
-        if array.dtype.kind in _NUMPY_KINDS or array.dtype.isbuiltin == _EXTENDED:
+        if _is_kept(array.dtype):
             kind = "numpy" if isinstance(leaf, np.ndarray) else "number"
             return array, {"is": kind, "dtype": array.dtype.name}
     if type(leaf) in (bool, int, float):

@@ -6,33 +6,16 @@ Exactly one account is open at any time, so the accounts add up to the whole by 
 import math
 import time
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Any, Protocol
 
 import jax
+
+from algoperf.accounts import SUBMISSION, Account
 
 RUN_AHEAD_S = 0.05
 """How much work may be queued on the device before the clock waits for it. It bounds how far
 a trial can overrun its budget unnoticed, and lets the host prepare a step while the device
 works on the one before."""
-
-
-class Account(StrEnum):
-    """What time is spent on. The first four are submission time: what the rules count. The last is
-    set-up and compilation that a trial had behind it when it was cut off, and did again."""
-
-    INIT = "init"
-    DATA = "data"
-    UPDATE = "update"
-    PARAMS_FOR_EVALUATION = "params_for_evaluation"
-    EVALUATION = "evaluation"
-    LOGGING = "logging"
-    SETUP = "setup"
-    COMPILATION = "compilation"
-    REPEATED = "repeated"
-
-
-SUBMISSION = (Account.INIT, Account.DATA, Account.UPDATE, Account.PARAMS_FOR_EVALUATION)
 
 
 class Meter(Protocol):

@@ -1,5 +1,6 @@
 """What a submission's functions must return, checked where they are called."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,30 +47,64 @@ def check_params(who: str, params: Params, shapes: Params) -> None:
     Raises:
         UserError: Names every parameter of another shape or dtype.
     """
+    _check_kinds(who, params, shapes)
     if faults := list(shape_faults(params, shapes)):
         raise UserError.of_many(f"{who} returned other parameters than the model's:", faults)
 
 
-def check_evaluated(returned: Any) -> tuple[Params, ModelState]:
+def check_evaluated(
+    returned: Any, params_shapes: Params, state_shapes: ModelState
+) -> tuple[Params, ModelState]:
     """What `params_for_evaluation` returned, as a pair.
 
+    Args:
+        returned: What it returned.
+        params_shapes: The model's parameters, as `jax.ShapeDtypeStruct`.
+        state_shapes: The model's state, likewise.
+
     Raises:
-        UserError: If it is neither that nor a `TrainState`.
+        UserError: If it is neither that nor a `TrainState`, or not of the model's shapes.
     """
+    who = "`params_for_evaluation`"
     if type(returned) is TrainState:
         params, model_state = returned.params, returned.model_state
     elif type(returned) is tuple and len(returned) == 2:
         params, model_state = returned
     else:
-        raise UserError("`params_for_evaluation` must return a tuple (params, model_state).")
-    for leaf in jax.tree.leaves((params, model_state)):
-        # Anything else could compute its value as it is evaluated, off the clock.
-        if not isinstance(leaf, jax.Array) and type(leaf) is not np.ndarray:
-            raise UserError(
-                f"`params_for_evaluation` returned a {type(leaf).__name__}; parameters and model "
-                "state are arrays of jax or NumPy."
-            )
+        raise UserError(f"{who} must return a tuple (params, model_state).")
+    check_params(who, params, params_shapes)
+    _check_kinds(who, model_state, state_shapes)
+    if faults := list(shape_faults(model_state, state_shapes)):
+        raise UserError.of_many(f"{who} returned another model state than the model's:", faults)
     return params, model_state
+
+
+def _check_kinds(who: str, tree: Any, shapes: Any) -> None:
+    """Refuses what could compute as it is taken apart or evaluated, off the clock."""
+    for part in _foreign(tree, shapes):
+        raise UserError(
+            f"{who} returned a {type(part).__name__}; parameters and model state are arrays of jax "
+            "or NumPy in dictionaries like the model's, with names of type str."
+        )
+
+
+def _foreign(tree: Any, shapes: Any) -> Iterator[Any]:
+    """What in `tree` is of other classes than the model's; of none is any function called."""
+    if type(shapes) is dict:
+        if type(tree) is not dict:
+            yield tree
+            return
+        yield from (key for key in tree if type(key) is not str)
+        for key in shapes.keys() & tree.keys():  # what else there is differs in structure
+            yield from _foreign(tree[key], shapes[key])
+    elif type(tree) not in array_types():
+        yield tree
+
+
+@functools.cache
+def array_types() -> tuple[type, ...]:
+    """The very classes of arrays: what is derived from them may be anything."""
+    return type(jax.device_put(np.zeros(()))), np.ndarray
 
 
 def shape_faults(params: Params, shapes: Params) -> Iterator[str]:

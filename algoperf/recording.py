@@ -5,6 +5,7 @@
         attempts.json           where the trial was cut off and went on
         beat                    attempt, step and submission time [s] at the last sign of life
         ...                     and everything that the finished folder has
+    .trial_<k>.<n>.ended/       the same for a moment, once the record of its end was accepted
 
 Who takes a trial over renames its folder, so that whoever had it before can write no more.
 """
@@ -60,6 +61,8 @@ from algoperf.spec import Status
 if TYPE_CHECKING:
     import numpy as np
 
+PARTIAL = ".partial"
+ENDED = ".ended"
 ATTEMPTS = "attempts.json"
 BEAT = "beat"
 FACTS = "facts"
@@ -96,7 +99,8 @@ class TrialRecord:
         self.spec = spec
         self.results = results
         self.final = spec.folder(results)
-        self.folder = self.final.with_name(f".{self.final.name}.{claim}.partial")
+        self.folder = self.final.with_name(f".{self.final.name}.{claim}{PARTIAL}")
+        self.ended = self.folder.with_suffix(ENDED)
         self.attempts: list[dict[str, Any]] = []
         self.news = ""
         self._columns: dict[str, list[str]] = {}
@@ -113,15 +117,15 @@ class TrialRecord:
         contents = _source(self.spec)
         with recording(self.folder):
             self.final.parent.mkdir(parents=True, exist_ok=True)
-            earlier = self._left()
+            earlier = self._left(PARTIAL)
             left = earlier.pop() if earlier else None
-            for folder in earlier:
+            for folder in [*earlier, *self._left(ENDED)]:
                 remove(folder)
             if left is not None and _is_begun(left, contents, point):
                 if left != self.folder:
                     left.rename(self.folder)
                 self.attempts = _attempts(self.folder)
-                if not self._checkpoints():
+                if not _checkpoints(self.folder):
                     self._rewind(None, [])
                 return
             if left is not None:
@@ -139,16 +143,37 @@ class TrialRecord:
         Returns:
             How it ended; None if there is no such attempt.
         """
-        with recording(self.folder):
-            for left in self._left():
-                manifest = read_manifest(left)
-                if manifest is not None and is_of(manifest, self.spec) and self._is_own(left):
-                    if left != self.folder:
-                        left.rename(self.folder)
+        with recording(self.ended):
+            for left in self._left(ENDED):
+                if (ending := self._ending(left)) is not None:
+                    if left != self.ended:
+                        left.rename(self.ended)
                     self._publish()
-                    ending = manifest["ending"]
-                    return Ending(Status(ending["status"]), ending["reason"], ending["steps"])
+                    return ending
         return None
+
+    def accept(self) -> Ending | None:
+        """Makes the trial final as its process wrote it, which has ended.
+
+        Whoever calls it has held what is written against what was heard. The folder's name keeps
+        that: no trial can rename its own.
+
+        Returns:
+            How it ended; None if what is there is not the trial's.
+        """
+        with recording(self.folder):
+            if (ending := self._ending(self.folder)) is not None:
+                self.folder.rename(self.ended)
+                self._publish()
+            return ending
+
+    def _ending(self, folder: Path) -> Ending | None:
+        """How the trial ended by the record in `folder`; None if that is not the trial's."""
+        manifest = read_manifest(folder)
+        if manifest is None or not is_of(manifest, self.spec) or not self._is_own(folder):
+            return None
+        ending = manifest["ending"]
+        return Ending(Status(ending["status"]), ending["reason"], ending["steps"])
 
     def _is_own(self, folder: Path) -> bool:
         """Whether source and point in it are the trial's: its process could write them."""
@@ -167,17 +192,12 @@ class TrialRecord:
         same = _read_json(folder / HYPERPARAMETERS) == plain(point)
         return same and sources.digest(contents) == self.spec.sha256
 
-    def _left(self) -> list[Path]:
+    def _left(self, suffix: str) -> list[Path]:
         """What earlier attempts left, the latest last."""
-        named = re.compile(rf"\.{self.final.name}\.(\d+)\.partial")
+        named = re.compile(rf"\.{self.final.name}\.(\d+){re.escape(suffix)}")
         parent = self.final.parent
         found = [(path, named.fullmatch(path.name)) for path in _entries(parent)]
         return [path for _, path in sorted((int(match[1]), path) for path, match in found if match)]
-
-    def _checkpoints(self) -> list[Path]:
-        """The latest first."""
-        named = [path for path in _entries(self.folder) if _CHECKPOINT.fullmatch(path.name)]
-        return sorted(named, key=_step_of, reverse=True)
 
     def save(self, arrays: Arrays, facts: Mapping[str, Any]) -> None:
         """Keeps a checkpoint, and of the others only the one before.
@@ -198,7 +218,7 @@ class TrialRecord:
             with replacing(self.folder / f"checkpoint_{facts['step']}.npz") as file:
                 facts_array = np.frombuffer(text, np.uint8)
                 np.savez(file, allow_pickle=False, **{**arrays, FACTS: facts_array})
-            for old in self._checkpoints()[2:]:
+            for old in _checkpoints(self.folder)[2:]:
                 old.unlink()
 
     def resume(self, restore: Callable[[Arrays, Mapping[str, Any]], Restored]) -> Restored | None:
@@ -212,7 +232,7 @@ class TrialRecord:
         """
         passed_over: list[str] = []
         with recording(self.folder):
-            checkpoints = self._checkpoints()
+            checkpoints = _checkpoints(self.folder)
             for path in checkpoints:
                 try:
                     arrays, facts = read_checkpoint(path)
@@ -328,6 +348,7 @@ class TrialRecord:
         """Writes the manifest and makes the trial final; arguments as in `write`."""
         self.write(ending, facts)
         with recording(self.folder):
+            self.folder.rename(self.ended)
             self._publish()
         return self.final
 
@@ -349,7 +370,7 @@ class TrialRecord:
         except Exception:  # noqa: BLE001, S110 - what its process wrote is read here, and may be anything
             pass
         with recording(self.folder):
-            for left in self._left():
+            for left in self._left(PARTIAL):
                 remove(left)
         self.begin()
         return self.finish(ending, facts)
@@ -363,7 +384,7 @@ class TrialRecord:
         return self.folder.is_dir() and has_room(self.final.parent)
 
     def write(self, ending: Ending, facts: Mapping[str, Any]) -> None:
-        """Writes the manifest; `conclude` then makes the trial final.
+        """Writes the manifest; `accept` then makes the trial final.
 
         Args:
             ending: How it ended.
@@ -380,21 +401,22 @@ class TrialRecord:
             write_json(self.folder / MANIFEST, _manifest(self.spec, ending, facts))
 
     def _publish(self) -> None:
-        """The manifest is written: what else is there is of no use, and the trial is final."""
-        for path in _entries(self.folder):
+        """The trial has ended: what else is there is of no use, and it is final."""
+        folder = self.ended
+        for path in _entries(folder):
             if path.name not in KEPT and not (path.suffix == ".csv" and path.is_file()):
                 remove(path)
-        sync(self.folder)
+        sync(folder)
         if self.spec.repeat and self.final.exists():
             kept = aside(self.final, self.spec.repeat)
-            if slowed.less(read_manifest(self.folder), read_manifest(self.final)):
+            if slowed.less(read_manifest(folder), read_manifest(self.final)):
                 # Cut off between the two moves, the next run does the second, by `conclude`.
                 self.final.rename(kept)
-                self.folder.rename(self.final)
+                folder.rename(self.final)
             else:
-                self.folder.rename(kept)
+                folder.rename(kept)
         else:
-            self.folder.rename(self.final)
+            folder.rename(self.final)
         sync(self.final.parent)
 
 
@@ -417,6 +439,12 @@ def read_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
 
 def _entries(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The latest first."""
+    named = [path for path in _entries(folder) if _CHECKPOINT.fullmatch(path.name)]
+    return sorted(named, key=_step_of, reverse=True)
 
 
 def _step_of(checkpoint: Path) -> int:

@@ -1,6 +1,6 @@
 """Between a trial and its folder: what is kept of where it stands, and what it goes on from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +77,20 @@ class Saver:
             self.carried = {**found.carried, "calibration": calibration}
         return found
 
-    def save(self, point: Checkpoint) -> None:
-        """Keeps where the trial stands, unless its state cannot be kept."""
-        if self.obstacle is not None:
+    def save(self, train: TrainState) -> Callable[[Checkpoint], None]:
+        """Takes apart where the trial stands, and returns what keeps it, unless it cannot be."""
+        try:
+            apart = checkpoint.taken_apart(train, self._start) if self.obstacle is None else None
+        except checkpoint.Unsavable as error:
+            self.obstacle, apart = str(error), None
+        return lambda point: self._keep(point, apart)
+
+    def _keep(self, point: Checkpoint, apart: checkpoint.Apart | None) -> None:
+        if apart is None:
             return
         try:
             point = replace(point, carried=self.carried)
-            arrays, facts = checkpoint.packed(point, self._made_by, self._start)
+            arrays, facts = checkpoint.packed(point, self._made_by, apart)
         except checkpoint.Unsavable as error:
             self.obstacle = str(error)
         else:

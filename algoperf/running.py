@@ -8,8 +8,9 @@ from typing import Any
 import jax
 
 from algoperf import contract, dispatch, hosts
+from algoperf.accounts import Account
 from algoperf.checkpoint import Checkpoint
-from algoperf.clock import Account, Clock
+from algoperf.clock import Clock
 from algoperf.data import BatchStream
 from algoperf.records import Beat
 from algoperf.spec import Evaluation, ModelState, Params, Progress, Split, TrainState
@@ -37,6 +38,9 @@ Report = Callable[[Beat], None]
 AppendTable = Callable[[str, Mapping[str, Sequence[Any]]], None]
 """(name, columns) -> recorded."""
 
+Save = Callable[[TrainState], Callable[[Checkpoint], None]]
+"""(where training stands) -> what keeps it, as part of a checkpoint."""
+
 
 @dataclass
 class Run:
@@ -59,7 +63,7 @@ class Run:
     keep: Callable[[Params, ModelState], None]
     report: Report
     several: dispatch.Several | None = None
-    save: Callable[[Checkpoint], None] | None = None
+    save: Save | None = None
     check_rules: Callable[[], None] = lambda: None
     interruptions: int = 0
     step: int = 0
@@ -78,13 +82,14 @@ def evaluate(run: Run) -> Evaluation | None:
     progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
     evaluated = run.algorithm.params_for_evaluation(run.view, run.train, progress)
     # All that it has set going is waited for on its clock: nothing of it runs off the clock.
-    clock.enter(Account.EVALUATION, after=(evaluated, _under_way()))
+    clock.enter(Account.EVALUATION, after=(evaluated, under_way()))
     clock.agree()
     run.check_rules()
-    params, model_state = contract.check_evaluated(evaluated)
+    shapes = run.view.parameter_shapes
+    params, model_state = contract.check_evaluated(evaluated, shapes, run.view.state_shapes)
     if isinstance(evaluated, TrainState):
         run.train = evaluated
-    contract.check_params("the submission", params, run.view.parameter_shapes)
+    contract.check_params("`update`", run.train.params, shapes)  # looked at when this is recorded
     if clock.submission_s > run.budget_s:
         return None
     metrics = hosts.agreed(
@@ -111,7 +116,8 @@ def evaluate(run: Run) -> Evaluation | None:
     return evaluation
 
 
-def _under_way() -> list[jax.Array]:
+def under_way() -> list[jax.Array]:
+    """Whatever the device was given to compute, and has perhaps not yet."""
     return [array for array in jax.live_arrays() if not array.is_deleted()]
 
 
@@ -124,7 +130,10 @@ def checkpoint(run: Run) -> None:
         CHECKPOINT_EVERY_S, run.save_s / CHECKPOINT_SHARE
     ):
         return
-    run.save(
+    clock.enter(Account.UPDATE)  # to take a state apart runs what its own classes define
+    keep = run.save(run.train)
+    clock.enter(Account.LOGGING)
+    keep(
         Checkpoint(
             train=run.train,
             step=run.step,

@@ -76,11 +76,11 @@ class Algorithm:
 
     Attributes:
         init: (workload, params, hyperparameters, key) -> optimizer state, any pytree of arrays.
-            `hyperparameters` is a named tuple, or None in self-tuning. On the clock beyond what is
-            free: a second, or a hundredth of the budget if that is more.
+            `hyperparameters` is a named tuple, or None in self-tuning. On the clock beyond a
+            second, or a hundredth of the budget if that is more.
         update: (workload, train, batch, key, progress) -> the next `TrainState`. May raise
             `TrainingComplete`. On the clock.
-        batch_size: (workload) -> examples in a batch, over all devices. On the clock as `init` is.
+        batch_size: (workload) -> examples in a batch, over all devices; on the clock as `init` is.
         select_batch: (workload, batches, train, key, progress) -> a batch; `next(batches)` is
             the next one in random order. On the clock. `update` gets what it returns, which may
             be more than a batch if the submission's `update` takes that as well as a batch.

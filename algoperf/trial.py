@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,15 +24,26 @@ from algoperf import (
     sources,
     tuning,
 )
+from algoperf.accounts import Account
 from algoperf.checkpoint import Checkpoint
-from algoperf.clock import RUN_AHEAD_S, Account, Clock, Meter
+from algoperf.clock import RUN_AHEAD_S, Clock, Meter
 from algoperf.disk import now
 from algoperf.errors import TrainingComplete
+from algoperf.executors.watch import READ_EVERY_S
 from algoperf.guard import Guard, RuleBroken
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending, TrialSpec
 from algoperf.resuming import Saver, reporting
-from algoperf.running import AppendTable, Report, Run, checkpoint, evaluate, heartbeat
+from algoperf.running import (
+    AppendTable,
+    Report,
+    Run,
+    Save,
+    checkpoint,
+    evaluate,
+    heartbeat,
+    under_way,
+)
 from algoperf.spec import Batch, ModelState, Params, Progress, Status, TrainState
 from algoperf.submission import Algorithm, load
 from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
@@ -58,7 +69,8 @@ def run(
     clock_now: Callable[[], float] = time.perf_counter,
     tell: Callable[[str], None] = lambda _: None,
     timed: Callable[[float], None] = lambda _: None,
-    compiled: Callable[[], None] = lambda: None,
+    readings: int = 0,
+    compiled: Callable[[str, Mapping[str, float]], None] = lambda *_: None,
 ) -> tuple[Ending, dict[str, Any]]:
     """Trains at one point with one seed, and writes every evaluation into `record`.
 
@@ -71,17 +83,19 @@ def run(
         meter: Measures compilation.
         clock_now: A monotonic clock [s].
         tell: Called with what became of an earlier attempt, if there was one.
-        timed: Called with 0 as the clock is made, and with what it says as it is read for the last
-            time [s], so that somebody else can look at another.
-        compiled: Called when the harness's own programs are compiled, before the submission is
-            imported.
+        timed: Called with 0 as the clock is made, and with what it says at the end [s], so that
+            somebody else can look at another.
+        readings: How often it is called at the end.
+        compiled: Called with the machine's id and its calibration when the harness's own programs
+            are compiled, before the submission is imported.
 
     Returns:
         How it ended, and facts for the manifest. Whatever the submission raises goes through.
     """
     machine_id = machine_facts()["machine_id"]
     calibrate = partial(machine.calibrate, machine.calibration_s(spec.fixed.budget_s))
-    carried = {"started": now(), "calibration": {"before": calibrate()}}
+    before = calibrate()
+    carried = {"started": now(), "calibration": {"before": before}}
     used = machine.usage()
     workload = replace(registry.workload(spec.workload), **vars(spec.fixed))
     clock = Clock(
@@ -95,7 +109,7 @@ def run(
     saver = Saver(spec, workload, record, carried, machine_id)
     evaluator = Evaluator(workload)
     evaluator.compile(*init_model(workload, jax.random.key(spec.seed)))
-    compiled()
+    compiled(machine_id, before)
     with Guard(sources.root(spec.path), {"workload": workload}) as guard:
         state = prepare(
             spec,
@@ -116,7 +130,10 @@ def run(
             tell(record.news)
         ending = train_loop(state)
         clock.enter(Account.LOGGING)
-        timed(clock.lifetime_s)
+        for _ in range(readings):  # so that one of them is heard at once
+            time.sleep(READ_EVERY_S)
+            clock.enter(Account.LOGGING)
+            timed(clock.lifetime_s)
         guard.check(whole=True)
         if hosts.leads() and (faults := clock.faults()):  # the others have taken over its accounts
             raise RuleBroken(f"The submission broke a rule (docs/rules.md): {faults[0]}.")
@@ -165,7 +182,7 @@ def prepare(
     keep: Callable[[Params, ModelState], None],
     report: Report,
     find: Find = lambda _: None,
-    save: Callable[[Checkpoint], None] | None = None,
+    save: Save | None = None,
     evaluator: Evaluator | None = None,
 ) -> Run:
     """Model, data, optimizer state: everything before the clock of the submission starts."""
@@ -177,7 +194,7 @@ def prepare(
     train = initial_state(
         algorithm, view, workload, spec.point, model_key=model_key, init_key=init_key
     )
-    clock.enter(Account.SETUP, after=train)
+    clock.enter(Account.SETUP, after=(train, under_way()))
     clock.excuse_init(max(INIT_FREE_S, INIT_FREE * spec.fixed.budget_s))
     data_seed = int(jax.random.randint(data_key, (), 0, np.iinfo(np.int32).max))
     flops_per_step = _flops(algorithm, view, train, workload, batch_size)

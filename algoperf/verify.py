@@ -97,8 +97,10 @@ def _finding(
         recorded |= _last(trial)
         target = Target(**manifest["workload"]["fixed"]["validation"])
         kept = records.read_kept(trial, manifest)
-        if kept is None:
+        if kept is None and "sandbox" not in manifest and "parameters_sha256" not in manifest:
             return Finding(trial, Verdict.NOT_KEPT, "from before they were kept", recorded, {})
+        if kept is None:
+            return mismatch(f"{records.PARAMETERS} is missing: every such trial keeps it")
         workload, evaluator = _workload(manifest, evaluators)
         if target.metric not in workload.metrics:
             return mismatch(f"the workload does not measure {target.metric!r}")

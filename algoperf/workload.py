@@ -202,6 +202,11 @@ class WorkloadView:
         return parameters.unboxed(self._boxed)
 
     @cached_property
+    def state_shapes(self) -> ModelState:
+        """The same of the model's state."""
+        return parameters.unboxed(self._model_state)
+
+    @cached_property
     def row_shapes(self) -> Mapping[str, jax.ShapeDtypeStruct] | None:
         """Of each array of a batch, what one example has; None where examples are not rows.
 

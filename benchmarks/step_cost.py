@@ -27,7 +27,8 @@ import optax
 from alternation import head, ratios, rounds, row, spread
 
 from algoperf import allocation, caches, registry, sharding, submission, trial
-from algoperf.clock import RUN_AHEAD_S, Account, Clock
+from algoperf.accounts import Account
+from algoperf.clock import RUN_AHEAD_S, Clock
 from algoperf.compilation import CompileMeter, use_cache
 from algoperf.records import TrialSpec
 from algoperf.rulesets import Ruleset, WorkloadRules

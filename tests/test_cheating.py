@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from algoperf import caches, inspection, records, rulesets, sandbox, study, verify
-from algoperf.clock import Account
+from algoperf.accounts import Account
 from algoperf.errors import UserError
 from algoperf.executors.local import LocalExecutor
 from algoperf.spec import Status
@@ -27,6 +27,8 @@ CHECK = {
 
 TRIAL = {
     "false_accounts": "the clock's accounts are",
+    "flattened_state": "`params_for_evaluation` returned a Odd",
+    "forged_ending": "its clock was never read",
     "gc_callback": "gc.callbacks was set",
     "lazy_parameters": "`params_for_evaluation` returned a Later",
     "lazy_state": "`update` returned a Later",

@@ -18,11 +18,11 @@ from algoperf import caches, disk, machine, processes, sandbox
 from algoperf.disk import CannotRecord
 from algoperf.errors import HostLost
 from algoperf.executors.filling import Filling
+from algoperf.executors.heard import Heard
 from algoperf.executors.messages import Inbox, Message, Unreadable
 from algoperf.executors.patience import Patience
-from algoperf.executors.watch import SecondClock
 from algoperf.recording import TrialRecord
-from algoperf.records import Beat, Ending, TrialSpec, read_manifest
+from algoperf.records import Beat, Ending, TrialSpec
 from algoperf.spec import Status
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class _Watched:
     on_beat: Callable[[Beat], None]
     claim: "Claim | None"
     tell: Callable[[str], None]
+    heard: Heard
 
     @property
     def number(self) -> int:
@@ -95,7 +96,7 @@ class LocalExecutor:
             HostLost: If another host of the trial is gone; nothing is recorded of it.
             KeyboardInterrupt: After the trial's process was ended; nothing is recorded of it.
         """
-        watched = _Watched(spec, on_beat, claim, tell)
+        watched = _Watched(spec, on_beat, claim, tell, Heard())
         if (ending := TrialRecord(spec, self.results, watched.number).conclude()) is not None:
             return ending
         try:
@@ -162,7 +163,7 @@ class LocalExecutor:
         compiled = caches.folder_of(watched.spec.sha256)
         filling = Filling(own, filter(None, [temporary, compiled]))
         patience = Patience(watched.spec.fixed.budget_s)
-        clock, submission_is_in = SecondClock(), False
+        clock = watched.heard.clock
         while True:
             ready = clock.wait([connection, process.sentinel])
             if claim is not None:
@@ -177,13 +178,14 @@ class LocalExecutor:
             except Unreadable:
                 return SAID_WRONG
             for message in said:
-                clock.hear(message.timed_s)
+                submission_comes = watched.heard.hear(message)
                 if message.ended:
                     return clock.fault
                 if message.beat is not None:
                     patience.heard()
-                if message.compiled and not submission_is_in:
-                    submission_is_in = True  # from now on it could have written there
+                if submission_comes and (measured := message.compiled) is not None:
+                    # From now on it could say and write what it likes.
+                    machine.best_calibration(measured.machine_id, measured.before)
                     caches.take_over(temporary / COMPILED)
                     with suppress(OSError):  # it is gone: seen in the next turn
                         connection.send_bytes(b"go on")
@@ -198,9 +200,9 @@ class LocalExecutor:
     def _conclude(self, watched: _Watched, failure: str) -> Ending:
         """Makes the trial final, as it recorded itself or as one that failed."""
         record = TrialRecord(watched.spec, self.results, watched.number)
+        failure = failure or watched.heard.fault(record.spec, record.folder)
         if not failure:
-            if (ending := record.conclude()) is not None:
-                _remember_best(record.final)
+            if (ending := record.accept()) is not None:
                 return ending
             failure = "the submission changed the trial's record, which the rules forbid"
         ending = Ending(Status.FAILED, failure, steps=None)
@@ -263,13 +265,6 @@ def _assist(
     from algoperf.executors import worker
 
     worker.assist(spec, results, temporary, connection)
-
-
-def _remember_best(trial: Path) -> None:
-    """Notes how fast the machine can be: the trial's own process may not write there."""
-    manifest = read_manifest(trial) or {}
-    if manifest.get("machine_id") and manifest.get("calibration"):
-        machine.best_calibration(manifest["machine_id"], *manifest["calibration"].values())
 
 
 def _context(preload: list[str]) -> BaseContext:

@@ -6,8 +6,9 @@ As JSON: to unpickle what a submission's process sends would run its code outsid
 import json
 import math
 import os
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,19 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a trial's process measures before it imports the submission.
+
+    Attributes:
+        machine_id: As `machine.fingerprint_id` says.
+        before: The calibration.
+    """
+
+    machine_id: str
+    before: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Message:
     """What was said.
 
@@ -38,7 +52,8 @@ class Message:
         obstacle: Why the results folder cannot be written.
         lost: Which of the trial's other hosts is gone.
         timed_s: What the trial's clock says since it was made; 0 when it is made.
-        compiled: Whether the harness's own programs are; the trial waits until they are taken over.
+        compiled: What was measured, as the harness's own programs are compiled; the trial waits
+            until they are taken over. Only the first comes before the submission is imported.
         ended: Whether the trial's record is written.
     """
 
@@ -47,7 +62,7 @@ class Message:
     obstacle: str = ""
     lost: str = ""
     timed_s: float | None = None
-    compiled: bool = False
+    compiled: Measured | None = None
     ended: bool = False
 
 
@@ -104,7 +119,14 @@ class Inbox:
 def _read(text: bytes) -> Message:
     try:
         return _message(json.loads(text))
-    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise Unreadable(str(error)) from error
 
 
@@ -120,6 +142,15 @@ def _message(said: dict[str, Any]) -> Message:
         obstacle=printable(str(said["obstacle"])),
         lost=printable(str(said["lost"])),
         timed_s=None if timed_s is None else float(timed_s),
-        compiled=bool(said["compiled"]),
+        compiled=None if said["compiled"] is None else _measured(**said["compiled"]),
         ended=bool(said["ended"]),
     )
+
+
+def _measured(machine_id: str, before: dict[str, float]) -> Measured:
+    seconds = {str(name): float(took) for name, took in before.items()}
+    if not re.fullmatch("[0-9a-f]{12}", machine_id):  # it becomes part of a file's name
+        raise ValueError(machine_id)
+    if not (seconds and all(0 < took < math.inf for took in seconds.values())):
+        raise ValueError(before)
+    return Measured(machine_id, seconds)

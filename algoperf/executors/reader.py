@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from algoperf import processes, registry, sandbox, sources, tuning
+from algoperf.disk import remove
 from algoperf.errors import UserError
-from algoperf.executors.local import OUTPUT_LIMIT
+from algoperf.executors.filling import OUTPUT_LIMIT
 from algoperf.executors.messages import LONGEST
 from algoperf.guard import Watch
 from algoperf.submission import Submission, load
@@ -119,8 +120,8 @@ class _Reading:
         except (OSError, UnicodeDecodeError):
             return None
         finally:
-            with suppress(RecursionError):  # folders in folders in folders
-                self._temporary.cleanup()
+            remove(Path(self._temporary.name))  # to any depth, unlike the next
+            self._temporary.cleanup()
 
     def _ended(self, options: int) -> bool:
         if self._code is None:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
@@ -27,7 +27,8 @@ from algoperf import (
 from algoperf.disk import CannotRecord, recording
 from algoperf.errors import HostLost, UserError
 from algoperf.executors.local import COMPILED, NOTICES
-from algoperf.executors.messages import Message, send
+from algoperf.executors.messages import Measured, Message, send
+from algoperf.executors.watch import READINGS
 from algoperf.recording import TrialRecord
 from algoperf.records import OUTPUT, Ending, TrialSpec
 from algoperf.sandbox import Sandbox
@@ -144,9 +145,9 @@ def _run(
     def say(**said: Any) -> None:
         send(connection, Message(**said))
 
-    def compiled() -> None:
+    def compiled(machine_id: str, before: Mapping[str, float]) -> None:
         """The harness's programs are kept for all before anybody else's code can touch them."""
-        say(compiled=True)
+        say(compiled=Measured(machine_id, before))
         go_on.wait()
         facts["compilation_cache"] = compilation.use_cache(caches.folder_of(record.spec.sha256))
 
@@ -158,6 +159,7 @@ def _run(
             meter=meter,
             tell=lambda news: say(news=news),
             timed=lambda seconds: say(timed_s=seconds),
+            readings=READINGS,
             compiled=compiled,
         )
         record.check_tables()

@@ -30,7 +30,7 @@ def point(state: Any, **changes: Any) -> Checkpoint:
 
 def there_and_back(kept: Checkpoint, start: Any = None, made_by: Any = None) -> Checkpoint:
     structure = jax.tree.structure(kept.train if start is None else start)
-    arrays, facts = checkpoint.packed(kept, MADE_BY, structure)
+    arrays, facts = checkpoint.packed(kept, MADE_BY, checkpoint.taken_apart(kept.train, structure))
     facts = json.loads(json.dumps(facts))
     return checkpoint.restored(arrays, facts, made_by or MADE_BY, structure)
 
@@ -137,6 +137,28 @@ def test_what_nobody_can_keep_is_said():
         there_and_back(point([lambda: None]))
 
 
+class Working:
+    """A part of a state whose class runs code as it is taken apart."""
+
+    ran = 0
+
+
+def ran(_: Any) -> tuple[tuple[()], None]:
+    Working.ran += 1
+    return (), None
+
+
+jax.tree_util.register_pytree_node(Working, ran, lambda _, __: Working())
+
+
+def test_a_state_taken_apart_runs_nothing_of_its_own_any_more():
+    kept = point([Working(), jax.random.key(0), np.float32(1), [lambda: None][1:]])
+    apart = checkpoint.taken_apart(kept.train, None)
+    before = Working.ran
+    checkpoint.packed(kept, MADE_BY, apart)
+    assert Working.ran == before > 0
+
+
 def test_another_maker_is_refused():
     with pytest.raises(Unusable, match=r"jax was 1\.0, is 2\.0"):
         there_and_back(point(()), made_by={"jax": "2.0", "seed": 3})
@@ -144,6 +166,7 @@ def test_another_maker_is_refused():
 
 def test_another_start_is_refused():
     kept = point([jnp.ones(2)])
-    arrays, facts = checkpoint.packed(kept, MADE_BY, jax.tree.structure(kept.train))
+    apart = checkpoint.taken_apart(kept.train, jax.tree.structure(kept.train))
+    arrays, facts = checkpoint.packed(kept, MADE_BY, apart)
     with pytest.raises(Unusable, match="it holds 2 arrays, `init` now makes 3"):
         checkpoint.restored(arrays, facts, MADE_BY, jax.tree.structure(point([1, 2]).train))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from algoperf import disk, records, rulesets, study
+from algoperf import disk, machine, records, rulesets, study
 from algoperf.disk import CannotRecord
 from algoperf.executors import filling, local, patience
 from algoperf.executors.local import LocalExecutor
@@ -69,6 +69,8 @@ def test_a_good_trial_is_recorded_with_all_that_it_rests_on(run):
     assert manifest["machine"]["cores"] >= 1
     assert manifest["machine_id"]
     assert set(manifest["calibration"]) == {"before", "after"}
+    known = machine.best_calibration(manifest["machine_id"])
+    assert all(known[name] <= took for name, took in manifest["calibration"]["before"].items())
     assert manifest["workload"]["parameters"] == 402_782
     assert manifest["clock"]["compile_s"] > 0.05
     # Compilation takes seconds, fifty steps of this model do not.

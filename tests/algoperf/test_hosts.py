@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from algoperf import hosts, records
-from algoperf.clock import Account, Clock
+from algoperf.accounts import Account
+from algoperf.clock import Clock
 from tests.slurm.cluster import free_ports
 
 PATIENCE_S = 300.0

@@ -279,7 +279,7 @@ def test_an_ended_trial_whose_manifest_lacks_something_is_not_made_final(start, 
 def test_a_reason_is_told_as_every_terminal_can_show_it(start):
     record = start()
     record.write(Ending(Status.FAILED, "ValueError: \ud800\x1b[2J\nü", 3), {})
-    assert record.conclude() == Ending(Status.FAILED, "ValueError: ??[2J\nü", 3)
+    assert record.accept() == Ending(Status.FAILED, "ValueError: ??[2J\nü", 3)
 
 
 def test_what_was_left_is_begun_anew_whatever_it_is(start):
@@ -418,7 +418,7 @@ def test_a_record_whose_source_or_point_was_changed_is_not_made_final(start, nam
     record = start()
     record.write(ENDING, {})
     (record.folder / name).write_text("{}")
-    assert record.conclude() is None
+    assert record.accept() is None
     assert not record.final.exists()
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from algoperf import machine, registry, running, trial
-from algoperf.clock import SUBMISSION
+from algoperf.accounts import SUBMISSION
 from algoperf.errors import TrainingComplete
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec, read_measurements

@@ -15,7 +15,7 @@ import pytest
 
 from algoperf import caches, machine, sandbox
 from algoperf.executors import messages, watch
-from algoperf.executors.messages import Inbox, Message, Unreadable
+from algoperf.executors.messages import Inbox, Measured, Message, Unreadable
 from algoperf.executors.patience import Patience
 from algoperf.records import Beat
 
@@ -126,7 +126,11 @@ def test_messages_arrive_as_they_were_sent():
     ours, theirs = Pipe()
     inbox = Inbox(ours)
     assert inbox.take() == []
-    said = [Message(beat=Beat(3, 0.5, 0.25), news="it goes on", timed_s=1.5), Message(ended=True)]
+    compiled = Measured("0123456789ab", {"loop_s": 0.5})
+    said = [
+        Message(beat=Beat(3, 0.5, 0.25), news="it goes on", timed_s=1.5, compiled=compiled),
+        Message(ended=True),
+    ]
     for message in said:
         messages.send(theirs, message)
     assert inbox.take() == said
@@ -230,15 +234,55 @@ def test_patience_ends_with_silence_and_in_the_end_with_whoever_talks():
 
 
 @pytest.mark.parametrize(
-    ("says", "fault"), [(0.3, False), (0.0, False), (5.0, True), (float("nan"), True)]
+    "measured",
+    [
+        Measured("x/../../other", {"loop_s": 0.5}),  # would become a path
+        Measured("0123456789ab", {}),
+        Measured("0123456789ab", {"loop_s": 0.0}),
+        Measured("0123456789ab", {"loop_s": float("nan")}),
+    ],
 )
-def test_a_clock_that_disagrees_with_the_second_is_found(says, fault):
-    """0.3 s pass; to a second and a fiftieth they have to agree."""
+def test_what_no_machine_measures_is_no_message(measured):
+    ours, theirs = Pipe()
+    messages.send(theirs, Message(compiled=measured))
+    with pytest.raises(Unreadable):
+        Inbox(ours).take()
+
+
+class Now:
+    """The time, as the second clock reads it."""
+
+    def __init__(self, monkeypatch):
+        self.seconds = 0.0
+        monkeypatch.setattr(watch.time, "monotonic", lambda: self.seconds)
+
+
+@pytest.mark.parametrize(
+    ("says", "fault"),
+    [(3.0, False), (2.95, False), (2.8, True), (3.9, False), (5.0, True), (float("nan"), True)],
+)
+def test_a_clock_that_disagrees_with_the_second_is_found(monkeypatch, says, fault):
+    """3 s pass: it may be a tenth of a second behind, and a second ahead."""
+    now = Now(monkeypatch)
     clock = watch.SecondClock()
     clock.hear(0.0)
-    time.sleep(0.3)
+    now.seconds = 3.0
     clock.hear(says)
     assert bool(clock.fault) == fault
+
+
+def test_of_the_last_readings_the_one_that_was_heard_soonest_counts(monkeypatch):
+    now = Now(monkeypatch)
+    clock = watch.SecondClock()
+    clock.hear(0.0)
+    for heard, says in [(1.5, 1.0), (1.55, 1.5), (1.9, 1.55)]:  # 0.5, 0.05 and 0.35 s late
+        now.seconds = heard
+        clock.hear(says)
+    assert clock.fault == ""
+    for reading in range(watch.READINGS):  # from here on it is 0.3 s behind
+        now.seconds = 2.0 + reading
+        clock.hear(1.7 + reading)
+    assert "says 5.7 s where 6.0 s passed" in clock.fault
 
 
 def test_a_second_clock_that_was_not_looked_at_makes_allowances():

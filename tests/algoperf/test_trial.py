@@ -7,11 +7,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pandas as pd
 import pytest
+from flax.core import frozen_dict
 
-from algoperf import registry, running, trial
-from algoperf.clock import SUBMISSION
+from algoperf import contract, registry, running, trial
+from algoperf.accounts import SUBMISSION, Account
+from algoperf.clock import Clock
 from algoperf.errors import TrainingComplete, UserError
 from algoperf.guard import RuleBroken
 from algoperf.spec import Status
@@ -294,10 +297,50 @@ def test_a_trial_without_its_data_says_what_is_missing(run, tmp_path):
 
 def test_whatever_is_queued_is_waited_for_before_an_evaluation():
     elsewhere = jax.jit(lambda x: x + 1)(jnp.ones(3))
-    assert any(array is elsewhere for array in running._under_way())
+    assert any(array is elsewhere for array in running.under_way())
     gone = jax.jit(lambda x: x + 1, donate_argnums=0)
     gone(elsewhere)
-    assert all(array is not elsewhere for array in running._under_way())
+    assert all(array is not elsewhere for array in running.under_way())
+
+
+class Text(str):
+    """A name that may compute as it is compared."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("params", "state", "what"),
+    [
+        ({Text("w"): jnp.ones(2)}, {}, "returned a Text"),
+        ({"w": np.float32(1)}, {}, "returned a float32"),
+        ({"w": jnp.ones(3)}, {}, r"w is float32\[3\]; it was float32\[2\]"),
+        ({"w": jnp.ones(2)}, {"more": jnp.ones(1)}, "another model state than the model's"),
+        ({"w": jnp.ones(2)}, frozen_dict.freeze({}), "returned a FrozenDict"),
+    ],
+)
+def test_only_the_models_own_kinds_are_evaluated(params, state, what):
+    shapes = {"w": jax.ShapeDtypeStruct((2,), jnp.float32)}
+    with pytest.raises(UserError, match=what):
+        contract.check_evaluated((params, state), shapes, {})
+
+
+def test_what_init_leaves_queued_is_waited_for_on_its_account(run, monkeypatch):
+    queued, waited = [], []
+    enter = Clock.enter
+
+    def entered(clock, account, after=None):
+        if account is Account.SETUP:
+            waited.extend(jax.tree.leaves(after))
+        enter(clock, account, after)
+
+    def init(workload, params, hyperparameters, key):
+        queued.append(jax.jit(lambda x: x + 1)(jnp.ones(3)))
+        return SGD.init(workload, params, hyperparameters, key)
+
+    monkeypatch.setattr(Clock, "enter", entered)
+    run(dataclasses.replace(SGD, init=init))
+    assert any(array is queued[0] for array in waited)
 
 
 def test_a_broken_rule_ends_the_trial(monkeypatch, run):

@@ -37,6 +37,13 @@ def change(trial, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def without(trial, key):
+    path = trial / records.MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest[key]
+    path.write_text(json.dumps(manifest))
+
+
 def only(folder):
     (finding,) = verify(folder, lambda _: None)
     return finding
@@ -134,8 +141,19 @@ def test_a_damaged_record_is_a_mismatch_and_stops_nobody(reached, damage):
     assert only(reached).verdict is Verdict.MISMATCH
 
 
+def test_parameters_that_are_gone_are_a_mismatch(reached):
+    (reached / records.PARAMETERS).unlink()
+    assert only(reached).verdict is Verdict.MISMATCH
+    without(reached, "parameters_sha256")
+    change(reached, sandbox={})  # a trial that was shut in kept them
+    finding = only(reached)
+    assert finding.verdict is Verdict.MISMATCH
+    assert "reached.npz is missing" in finding.reason
+
+
 def test_a_trial_from_before_parameters_were_kept_is_told_apart(reached):
     (reached / records.PARAMETERS).unlink()
+    without(reached, "parameters_sha256")
     assert only(reached).verdict is Verdict.NOT_KEPT
     assert records.read_verdict(reached) == ""
 

@@ -255,4 +255,5 @@ def test_a_point_of_the_space_becomes_a_named_tuple():
 
 def test_a_train_state_from_params_for_evaluation_is_taken_apart():
     train = TrainState({"a": jnp.ones(1)}, {}, ())
-    assert contract.check_evaluated(train) == (train.params, {})
+    shapes = {"a": jax.ShapeDtypeStruct((1,), jnp.float32)}
+    assert contract.check_evaluated(train, shapes, {}) == (train.params, {})
