@@ -10,7 +10,7 @@ from types import ModuleType
 
 from algoperf import sources, tuning
 from algoperf.errors import UserError
-from algoperf.mlcommons import adapter
+from algoperf.mlcommons import adapter, older
 from algoperf.submission import Algorithm, import_file
 
 _BY_NAME = (
@@ -27,7 +27,8 @@ _BY_NAME = (
 )
 _BY_POSITION = {"get_batch_size": 1, "init_optimizer_state": 5, "data_selection": 8}
 _REQUIRED = ("get_batch_size", "init_optimizer_state", "update_params")
-_PYTORCH = ("torch", "algoperf.pytorch_utils")
+_PYTORCH = ("torch", "algoperf.pytorch_utils", f"{older.PACKAGE}.pytorch_utils")
+_INSTALLED = {"site-packages", "dist-packages"}
 _OFFERED = "algoperf.spec and algoperf.jax_sharding_utils"
 
 
@@ -45,13 +46,16 @@ def parts(
     """
     files = sources.files(path)
     _refuse_pytorch(path)
-    with _importable(path, set(files.values()), faults):
+    older.offer()
+    with _importable(path, set(files.values()), faults) as beside:
         module = import_file(path, package=path.parent)
     before = len(faults)
     faults += _function_faults(module)
     usable = len(faults) == before
-    space, reads = _search_space(path.parent / sources.SEARCH_SPACE, faults)
-    spread = any("pmap" in sources.names_used(f) for f in files.values() if f.suffix == ".py")
+    space, reads = _search_space(files.get(sources.SEARCH_SPACE), faults)
+    spread = "algoperf.jax_sharding_utils" not in sources.modules_imported(path) and any(
+        "pmap" in sources.names_used(f) for f in files.values() if f.suffix == ".py"
+    )
     algorithm = adapter.algorithm(module, spread=spread) if usable and reads else None
     return module, algorithm, space
 
@@ -99,7 +103,8 @@ def _importable(path: Path, files: set[Path], faults: list[str]) -> Iterator[Non
 
 def _beside(file: Path, name: str, folders: list[Path]) -> bool:
     """Whether a module is one of the submission's own files, and not of an installed package."""
-    installed = file.is_relative_to(sys.prefix) or file.is_relative_to(sys.base_prefix)
+    installed = any(file.is_relative_to(folder) for folder in (sys.prefix, sys.base_prefix))
+    installed = installed or not _INSTALLED.isdisjoint(file.parts)
     own = name.partition(".")[0] == "algoperf"
     return not installed and not own and any(file.is_relative_to(f) for f in folders)
 
@@ -112,7 +117,7 @@ def _import_error(path: Path, error: UserError) -> UserError | None:
     name = cause.name or ""
     if name.startswith("torch"):
         return UserError(f"{path} needs PyTorch. Only JAX submissions run here.")
-    if name.partition(".")[0] == "algoperf":
+    if name.partition(".")[0] in {"algoperf", older.PACKAGE}:
         return UserError(
             f"{path} does not import: {cause}. Of MLCommons' modules there are {_OFFERED} here."
         )
@@ -142,9 +147,9 @@ def _function_faults(module: ModuleType) -> Iterator[str]:
             yield f"`{name}` must take {wanted}: {error}"
 
 
-def _search_space(file: Path, faults: list[str]) -> tuple[tuning.SearchSpace | None, bool]:
+def _search_space(file: Path | None, faults: list[str]) -> tuple[tuning.SearchSpace | None, bool]:
     """The search space, None where there is none; and whether it could be read."""
-    if not file.is_file():
+    if file is None:
         return None, True
     try:
         raw = json.loads(file.read_text())
