@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from algoperf import contract, inspection, registry, rulesets, sources, tuning
+from algoperf import contract, inspection, operations, registry, rulesets, sources, tuning
 from algoperf.data import BatchStream
 from algoperf.errors import TrainingComplete, UserError
 from algoperf.guard import Guard, RuleBroken
@@ -120,6 +120,7 @@ class _Probe:
     def run(self) -> list[str]:
         """All faults found."""
         batch_size = self._try("batch_size", self._batch_size) or self._workload.batch_size
+        self._modules = submission.modules
         batches = self._workload.dataset.training(batch_size, seed=0)
         train = self._try("init", self._init)
         held: list[int] = []
@@ -144,6 +145,14 @@ class _Probe:
     def _growth(self, held: list[int]) -> list[str]:
         """Memory that every step takes and none gives back.
 
+            if step == 0:  # as a trial does, for what it leaves behind
+                operations.of_update(
+                    self._algorithm,
+                    self._view,
+                    train,
+                    self._workload.dataset.signature(batch_size),
+                    self._modules,
+                )
         Args:
             held: Bytes on the devices after each step.
         """

@@ -113,6 +113,7 @@ class Submission:
         doc: First line of the file's docstring.
         search_space: None for a self-tuning submission.
         algorithm: Its functions.
+        modules: The file's, and of those beside it what it imports.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Submission:
     doc: str
     search_space: tuning.SearchSpace | None
     algorithm: Algorithm
+    modules: tuple[ModuleType, ...] = ()
 
     @property
     def ruleset(self) -> Ruleset:
@@ -153,9 +155,9 @@ def examine(name_or_path: str | Path) -> tuple[Submission | None, list[str]]:
     if sources.is_mlcommons(path):
         from algoperf.mlcommons import loading  # which builds on this module
 
-        module, algorithm, space = loading.parts(path, faults)
+        modules, algorithm, space = loading.parts(path, faults)
     else:
-        module = import_file(path)
+        modules = (module := import_file(path),)
         algorithm = _algorithm(module, faults)
         space = None
         if (raw := getattr(module, "search_space", None)) is not None:
@@ -163,9 +165,9 @@ def examine(name_or_path: str | Path) -> tuple[Submission | None, list[str]]:
             faults += [f"search_space: {fault}" for fault in wrong]
     if algorithm is None:
         return None, faults
-    doc = (inspect.getdoc(module) or "").partition("\n")[0]
+    doc = (inspect.getdoc(modules[0]) or "").partition("\n")[0]
     sha256 = registry.source_hash(path)
-    return Submission(name, path, sha256, doc, space, algorithm), faults
+    return Submission(name, path, sha256, doc, space, algorithm, modules), faults
 
 
 def import_file(path: Path, package: Path | None = None) -> ModuleType:

@@ -34,8 +34,9 @@ _OFFERED = "algoperf.spec and algoperf.jax_sharding_utils"
 
 def parts(
     path: Path, faults: list[str]
-) -> tuple[ModuleType, Algorithm | None, tuning.SearchSpace | None]:
-    """The module, its functions as the harness calls them, and its search space.
+) -> tuple[tuple[ModuleType, ...], Algorithm | None, tuning.SearchSpace | None]:
+    """The modules, the submission's own first; its functions as the harness calls them; its search
+    space.
 
     Args:
         path: The submission's file.
@@ -57,7 +58,7 @@ def parts(
         "pmap" in sources.names_used(f) for f in files.values() if f.suffix == ".py"
     )
     algorithm = adapter.algorithm(module, spread=spread) if usable and reads else None
-    return module, algorithm, space
+    return (module, *beside), algorithm, space
 
 
 def _refuse_pytorch(path: Path) -> None:
@@ -70,8 +71,8 @@ def _refuse_pytorch(path: Path) -> None:
 
 
 @contextmanager
-def _importable(path: Path, files: set[Path], faults: list[str]) -> Iterator[None]:
-    """Within, the file may import what lies beside it, as it may at MLCommons.
+def _importable(path: Path, files: set[Path], faults: list[str]) -> Iterator[list[ModuleType]]:
+    """Within, the file may import what lies beside it, as it may at MLCommons: these are listed.
 
     By its name alone, or from the folder that its package lies in, or from the working folder.
     Afterwards everything is as it was, so that two submissions may each have a `helper.py`.
@@ -81,9 +82,10 @@ def _importable(path: Path, files: set[Path], faults: list[str]) -> Iterator[Non
         top = top.parent
     folders = [path.parent, top, Path.cwd()]
     kept, modules = list(sys.path), set(sys.modules)
+    imported: list[ModuleType] = []
     sys.path += [str(folder) for folder in folders]
     try:
-        yield
+        yield imported
     except UserError as error:
         raise _import_error(path, error) or error from error.__cause__
     finally:
@@ -98,7 +100,7 @@ def _importable(path: Path, files: set[Path], faults: list[str]) -> Iterator[Non
                     f"lie beside it, and the file be called {sources.SUBMISSION}"
                 )
             if Path(file) != path:
-                del sys.modules[name]
+                imported.append(sys.modules.pop(name))
 
 
 def _beside(file: Path, name: str, folders: list[Path]) -> bool:
