@@ -288,8 +288,8 @@ def from_optax(
 
     Args:
         transformation: (hyperparameters, workload) -> `optax.GradientTransformation`. Called
-            while jax traces; hyperparameters that are floats are traced values, unless the
-            function needs them as Python numbers, which costs a compilation for each point.
+            while jax traces; hyperparameters that are floats are traced values, unless it raises
+            then: it gets Python numbers instead, which costs a compilation for each point.
         steps: (workload) -> after how many steps training is complete; None to go on until the
             target or the budget ends it.
         evaluate: (the transformation's state, parameters) -> parameters to evaluate, where they
@@ -322,7 +322,9 @@ def from_optax(
 
         try:
             jax.eval_shape(probe, floats, params)
-        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+        except Exception:  # what other people's Python says of a traced value may be anything
+            if not floats:
+                raise
             floats, fixed = {}, tuple(point.items())
         return jax.jit(start)(floats, params)
 
