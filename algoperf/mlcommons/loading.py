@@ -1,5 +1,6 @@
 """An MLCommons submission's file and its search space, and everything that is wrong with them."""
 
+import importlib.util
 import inspect
 import json
 import sys
@@ -28,6 +29,7 @@ _BY_NAME = (
 _BY_POSITION = {"get_batch_size": 1, "init_optimizer_state": 5, "data_selection": 8}
 _REQUIRED = ("get_batch_size", "init_optimizer_state", "update_params")
 _PYTORCH = ("torch", "algoperf.pytorch_utils", f"{older.PACKAGE}.pytorch_utils")
+_THEIRS = {"algoperf", older.PACKAGE}
 _INSTALLED = {"site-packages", "dist-packages"}
 _OFFERED = "algoperf.spec and algoperf.jax_sharding_utils"
 
@@ -74,22 +76,28 @@ def _refuse_pytorch(path: Path) -> None:
 def _importable(path: Path, files: set[Path], faults: list[str]) -> Iterator[list[ModuleType]]:
     """Within, the file may import what lies beside it, as it may at MLCommons: these are listed.
 
-    By its name alone, or from the folder that its package lies in, or from the working folder.
+    By its name alone, or from the folder that its package lies in, or from the working folder, or
+    by its name in a repository that is not here.
     Afterwards everything is as it was, so that two submissions may each have a `helper.py`.
     """
     top = path.parent
     while (top / "__init__.py").is_file():
         top = top.parent
     folders = [path.parent, top, Path.cwd()]
-    kept, modules = list(sys.path), set(sys.modules)
+    kept = list(sys.path)
     imported: list[ModuleType] = []
+    made, modules = [], set(sys.modules)
     sys.path += [str(folder) for folder in folders]
     try:
+        made = _repository(path.parent, files)
+        modules = set(sys.modules)
         yield imported
     except UserError as error:
         raise _import_error(path, error) or error from error.__cause__
     finally:
         sys.path[:] = kept
+        for name in made:
+            del sys.modules[name]
         for name in sys.modules.keys() - modules:
             file = getattr(sys.modules[name], "__file__", None)
             if file is None or not _beside(Path(file), name, folders):
@@ -101,6 +109,38 @@ def _importable(path: Path, files: set[Path], faults: list[str]) -> Iterator[lis
                 )
             if Path(file) != path:
                 imported.append(sys.modules.pop(name))
+
+
+def _repository(folder: Path, files: set[Path]) -> list[str]:
+    """Makes packages of what lies beside a file and is imported by a longer name: their names.
+
+    MLCommons' runner is started in its repository, where submissions lie: `submissions.team.helper`
+    is then what lies beside. None is made where there is such a package.
+    """
+    made: list[str] = []
+    imported = {name for f in files if f.suffix == ".py" for name in sources.modules_imported(f)}
+    for name in sorted(imported):
+        parts = name.split(".")
+        if parts[0] in _THEIRS:
+            continue
+        for place in range(2, len(parts)):
+            beside = folder / parts[place]
+            if beside.with_suffix(".py").is_file() or (beside / "__init__.py").is_file():
+                packages = [".".join(parts[:k]) for k in range(1, place + 1)]
+                lacking = [package for package in packages if not _is_there(package)]
+                for package in lacking:
+                    sys.modules[package] = ModuleType(package)
+                    sys.modules[package].__path__ = [str(folder)] if package == packages[-1] else []
+                made += lacking
+                break
+    return made
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return package in sys.modules or importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _beside(file: Path, name: str, folders: list[Path]) -> bool:
@@ -119,7 +159,7 @@ def _import_error(path: Path, error: UserError) -> UserError | None:
     name = cause.name or ""
     if name.startswith("torch"):
         return UserError(f"{path} needs PyTorch. Only JAX submissions run here.")
-    if name.partition(".")[0] in {"algoperf", older.PACKAGE}:
+    if name.partition(".")[0] in _THEIRS:
         return UserError(
             f"{path} does not import: {cause}. Of MLCommons' modules there are {_OFFERED} here."
         )

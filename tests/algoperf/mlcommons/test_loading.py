@@ -84,7 +84,14 @@ def test_every_function_that_is_missing_or_cannot_be_called_is_named(folder):
 
 @pytest.mark.parametrize(
     "imports",
-    ["from helper import size", "from .helper import size", "from mine.helper import size"],
+    [
+        "from helper import size",
+        "from .helper import size",
+        "from mine.helper import size",
+        "from submissions.of_that_year.some_team.their_name.helper import size",
+        "import nowhere.at_all.helper as helper; size = helper.size",
+        "from nowhere.at_all import helper; size = helper.size",
+    ],
 )
 def test_it_imports_what_lies_beside_it_and_leaves_nothing_behind(folder, imports):
     """Two submissions may each have a `helper.py`."""
@@ -94,14 +101,16 @@ def test_it_imports_what_lies_beside_it_and_leaves_nothing_behind(folder, import
     def init_optimizer_state(*arguments): ...
     def update_params(**arguments): ...
     """
-    before = list(sys.path)
+    before, modules = list(sys.path), set(sys.modules)
     for size in (8, 16):
         files = {"submission.py": text, "helper.py": f"size = {size}", "__init__.py": ""}
         path = folder(files)
         module = load(path).algorithm.batch_size.__self__._module
         assert module.get_batch_size("tiny") == size
     assert sys.path == before
-    assert "helper" not in sys.modules
+    left = sys.modules.keys() - modules
+    assert not [name for name in left if name.rpartition(".")[2] == "helper"]
+    assert "nowhere" not in sys.modules
 
 
 def test_what_it_imports_has_to_be_kept_with_its_results(folder, tmp_path, monkeypatch):
