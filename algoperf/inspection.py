@@ -39,8 +39,6 @@ _TO_BE_READ = {
 }  # fmt: skip
 _FOR_NAMES = {"get_batch_size", "get_eval_batch_size"}
 """The functions that are told the workload's name (MLCommons' form)."""
-_WORDS = {"clicks", "molecules", "phantoms", "translation"}
-"""Names of workloads that other things are called too."""
 
 
 @dataclass(frozen=True, order=True)
@@ -63,12 +61,15 @@ class Finding:
         return f"{self.file}, line {self.line}: {self.what}"
 
 
-def inspect_source(path: Path, workloads: Collection[str]) -> list[Finding]:
+def inspect_source(
+    path: Path, workloads: Collection[str], words: Collection[str] = ()
+) -> list[Finding]:
     """Everything found in one file, in order of lines.
 
     Args:
         path: A Python file.
         workloads: Names that no submission may look for.
+        words: Those of them that other things are called too.
 
     Raises:
         SyntaxError: If it is not Python.
@@ -79,7 +80,7 @@ def inspect_source(path: Path, workloads: Collection[str]) -> list[Finding]:
         for line, what, breaks in (
             *_imports(tree),
             *_uses(tree, _aliases(tree)),
-            *_names_of_workloads(tree, frozenset(workloads)),
+            *_names_of_workloads(tree, frozenset(workloads), frozenset(words)),
             *_search_spaces(tree),
         )
     }
@@ -224,7 +225,7 @@ def _targets(node: ast.AST) -> list[ast.expr]:
     return [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign) else []
 
 
-def _names_of_workloads(tree: ast.Module, workloads: frozenset[str]) -> _Raw:
+def _names_of_workloads(tree: ast.Module, workloads: frozenset[str], words: frozenset[str]) -> _Raw:
     """Text that is a workload's name, where no docstring and no `get_batch_size` excuses it."""
     excused: set[ast.AST] = set()
     for node in ast.walk(tree):
@@ -237,7 +238,7 @@ def _names_of_workloads(tree: ast.Module, workloads: frozenset[str]) -> _Raw:
             excused.update(ast.walk(node))
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and node not in excused and node.value in workloads:
-            breaks = node.value not in _WORDS
+            breaks = node.value not in words
             yield node.lineno, f"names the workload {node.value!r}: one algorithm for all", breaks
 
 

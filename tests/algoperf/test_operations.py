@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.core import Tracer
 
 from algoperf import operations, trial
 from algoperf.errors import TrainingComplete
@@ -107,7 +108,7 @@ def test_a_trial_counts_after_its_first_step_and_records_why_it_cannot(run):
     seen = []
 
     def update(workload, train, batch, key, progress):
-        seen.append(isinstance(train.params["Dense_0"]["bias"], jax.core.Tracer))
+        seen.append(isinstance(train.params["Dense_0"]["bias"], Tracer))
         if jnp.isnan(batch["inputs"]).any() or progress.step == 5:
             raise TrainingComplete
         return train
