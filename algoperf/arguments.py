@@ -31,6 +31,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     verb = verbs.add_parser("check", help="is a submission valid? every fault at once")
     verb.add_argument("submission", metavar="SUBMISSION", help="name or path")
     _add_workloads(verb)
+    verb.add_argument("--studies", type=int, metavar="N", help="points for so many studies do")
     _add_data(verb)
 
     verb = verbs.add_parser("run", help="train what is missing")

@@ -56,8 +56,18 @@ def _dispatch(asked: argparse.Namespace) -> int:
 def _workload_names(rules: Rules, asked: Sequence[str] | None) -> list[str]:
     for name in asked or ():
         if name not in rules.workloads:
-            raise registry.unknown("workload", name, rules.workloads, "algoperf list workloads")
+            raise _not_in(rules, name)
     return list(dict.fromkeys(asked or rules.base_workloads))
+
+
+def _not_in(rules: Rules, name: str) -> UserError:
+    if name not in rulesets.workload_names():
+        return registry.unknown("workload", name, rules.workloads, "algoperf list workloads")
+    suite = registry.workload(name).suite
+    return UserError(
+        f"The rules {rules.name!r} do not have the workload {name!r}: it is of the suite "
+        f"{suite!r}. Add --suite {suite}."
+    )
 
 
 def _require_data(names: Iterable[str]) -> None:
@@ -215,8 +225,10 @@ def check(
     suite: str = "quick",
     workloads: Sequence[str] | None = None,
     rules: str | None = None,
+    studies: int | None = None,
 ) -> None:
     """Runs three steps on every workload; all faults in one error."""
+    _check_counts(studies, None, rerun_slowed=False)
     fixed = rulesets.of_suite(suite, rules)
     names = _workload_names(fixed, workloads or list(fixed.workloads))
     _require_data(names)
@@ -232,7 +244,7 @@ def check(
     def tell(name: str) -> None:
         console.print(f"three steps on {name}", style="dim", highlight=False)
 
-    faults = faults_of(submission, fixed, names, tell)
+    faults = faults_of(submission, fixed, names, tell, studies)
     if faults:
         raise UserError.of_many(f"{submission} is not ready to run:", faults)
     for place in to_read(submission):

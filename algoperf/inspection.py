@@ -38,8 +38,8 @@ _TO_BE_READ = {
     "jax.monitoring", "jax.pure_callback", "open", "pickle", "requests", "socket",
     "sys._getframe", "sys.modules", "unittest.mock", "urllib",
 }  # fmt: skip
-_FOR_NAMES = "get_batch_size"
-"""The one function that is told the workload's name (MLCommons' form)."""
+_FOR_NAMES = {"get_batch_size", "get_eval_batch_size"}
+"""The functions that are told the workload's name (MLCommons' form)."""
 
 
 @dataclass(frozen=True, order=True)
@@ -62,12 +62,15 @@ class Finding:
         return f"{self.file}, line {self.line}: {self.what}"
 
 
-def inspect_source(path: Path, workloads: Collection[str]) -> list[Finding]:
+def inspect_source(
+    path: Path, workloads: Collection[str], words: Collection[str] = ()
+) -> list[Finding]:
     """Everything found in one file, in order of lines.
 
     Args:
         path: A Python file.
         workloads: Names that no submission may look for.
+        words: Those of them that other things are called too.
 
     Raises:
         SyntaxError: If it is not Python.
@@ -78,7 +81,7 @@ def inspect_source(path: Path, workloads: Collection[str]) -> list[Finding]:
         for line, what, breaks in (
             *_imports(tree),
             *_uses(tree, _aliases(tree)),
-            *_names_of_workloads(tree, frozenset(workloads)),
+            *_names_of_workloads(tree, frozenset(workloads), frozenset(words)),
             *_search_spaces(tree),
         )
     }
@@ -163,6 +166,7 @@ def _dotted(node: ast.AST, aliases: dict[str, str]) -> str | None:
 
 def _uses(tree: ast.Module, aliases: dict[str, str]) -> _Raw:
     """Sleeping, processes, the environment, foreign functions replaced, the test split."""
+    shadowed = _shadowed(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute | ast.Name):
             name = _dotted(node, aliases)
@@ -180,12 +184,36 @@ def _uses(tree: ast.Module, aliases: dict[str, str]) -> _Raw:
             name = isinstance(target, ast.Attribute | ast.Subscript) and _dotted(
                 target.value, aliases
             )
-            if name and _is_imported(name, aliases):
+            if name and target not in shadowed and _is_imported(name, aliases):
                 yield target.lineno, f"changes {name}: nothing of others may be replaced", True
         if isinstance(node, ast.Call) and _dotted(node.func, aliases) in {"setattr", "delattr"}:
             changed = _dotted(node.args[0], aliases) if node.args else None
             if changed and _is_imported(changed, aliases):
                 yield node.lineno, f"changes {changed}: nothing of others may be replaced", True
+
+
+_FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+def _declared_global(function: ast.AST) -> set[str]:
+    return {n for node in ast.walk(function) if isinstance(node, ast.Global) for n in node.names}
+
+
+def _shadowed(tree: ast.Module) -> set[ast.AST]:
+    """Targets `name[...]` and `name.x` in functions where `name` is a local variable."""
+    found: set[ast.AST] = set()
+    for function in (node for node in ast.walk(tree) if isinstance(node, _FUNCTION)):
+        inner = list(ast.walk(function))
+        local = {node.arg for node in inner if isinstance(node, ast.arg)}
+        local |= {n.id for n in inner if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        local -= _declared_global(function)
+        for target in (target for node in inner for target in _targets(node)):
+            root: ast.AST = target
+            while isinstance(root, ast.Attribute | ast.Subscript):
+                root = root.value
+            if isinstance(root, ast.Name) and root.id in local:
+                found.add(target)
+    return found
 
 
 def _is_imported(name: str, aliases: dict[str, str]) -> bool:
@@ -198,17 +226,32 @@ def _targets(node: ast.AST) -> list[ast.expr]:
     return [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign) else []
 
 
-def _names_of_workloads(tree: ast.Module, workloads: frozenset[str]) -> _Raw:
+def _names_of_workloads(tree: ast.Module, workloads: frozenset[str], words: frozenset[str]) -> _Raw:
     """Text that is a workload's name, where no docstring and no `get_batch_size` excuses it."""
     excused: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == _FOR_NAMES:
+        if isinstance(node, ast.FunctionDef) and node.name in _FOR_NAMES:
             excused.update(ast.walk(node))
         elif isinstance(node, ast.Expr):
             excused.add(node.value)
+    for node in tree.body:
+        if _is_for(node, tree, excused):
+            excused.update(ast.walk(node))
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and node not in excused and node.value in workloads:
-            yield node.lineno, f"names the workload {node.value!r}: one algorithm for all", True
+            breaks = node.value not in words
+            yield node.lineno, f"names the workload {node.value!r}: one algorithm for all", breaks
+
+
+def _is_for(node: ast.stmt, tree: ast.Module, functions: Collection[ast.AST]) -> bool:
+    """Whether a statement gives a name to what is read within these functions only."""
+    targets = _targets(node)
+    names = {target.id for target in targets if isinstance(target, ast.Name)}
+    if not targets or len(names) != len(targets):
+        return False
+    places = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in names]
+    reads = [n for n in places if isinstance(n.ctx, ast.Load)]
+    return bool(reads) and all(n in functions for n in reads)
 
 
 def _assigns(node: ast.AST, name: str) -> bool:
@@ -217,7 +260,15 @@ def _assigns(node: ast.AST, name: str) -> bool:
 
 def _search_spaces(tree: ast.Module) -> _Raw:
     """A search space that is more than a value written down once."""
-    places = [node for node in ast.walk(tree) if _assigns(node, "search_space")]
+    local = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, _FUNCTION) and "search_space" not in _declared_global(node)
+        for inner in ast.walk(node)
+    }
+    places = [
+        node for node in ast.walk(tree) if _assigns(node, "search_space") and node not in local
+    ]
     for node in places[1:] + [place for place in places[:1] if place not in tree.body]:
         line = node.lineno if isinstance(node, ast.stmt) else 1
         yield line, "decides on the search space while it runs: one for all workloads", True

@@ -158,8 +158,14 @@ def submission_path(name_or_path: str) -> Path:
 
 
 def submission_name(path: Path) -> str:
-    """A submission's name: its file's, or its folder's where the file is `submission.py`."""
-    return path.parent.name if path.stem == "submission" else path.stem
+    """A submission's name: its file's, or its folder's where the file is `submission.py`.
+
+    Of a folder `jax`, which MLCommons' submissions have within their own, it is the one above.
+    """
+    if path.stem != "submission":
+        return path.stem
+    folder = path.parent
+    return (folder.parent if folder.name == sources.FRAMEWORK else folder).name
 
 
 def source_hash(path: Path) -> str:

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import jax
 
-from algoperf import contract, dispatch, hosts
+from algoperf import contract, dispatch, hosts, operations
 from algoperf.accounts import Account
 from algoperf.checkpoint import Checkpoint
 from algoperf.clock import Clock
@@ -57,7 +58,6 @@ class Run:
     clock: Clock
     evaluate: Callable[[Params, ModelState, Split], dict[str, float]]
     budget_s: float
-    flops_per_step: float
     append: Callable[[dict[str, float | int]], None]
     append_table: AppendTable
     keep: Callable[[Params, ModelState], None]
@@ -66,12 +66,27 @@ class Run:
     save: Save | None = None
     check_rules: Callable[[], None] = lambda: None
     interruptions: int = 0
+    modules: Sequence[ModuleType] = ()
+    counted: operations.Counted | None = None
     step: int = 0
     keys_drawn: int = 0
     evaluations: tuple[Evaluation, ...] = ()
     reported_at: float = -math.inf
     saved_at: float = 0.0
     save_s: float = 0.0
+
+    @property
+    def flops_per_step(self) -> float:
+        """NaN where they are not counted, or not yet."""
+        return math.nan if self.counted is None else self.counted.flops
+
+
+def count(run: Run) -> None:
+    """Counts an update's operations, off the clock; nothing of the submission's is under way."""
+    run.clock.enter(Account.SETUP, after=(run.train, _under_way()))
+    batch = run.workload.dataset.signature(run.batch_size)
+    run.counted = operations.of_update(run.algorithm, run.view, run.train, batch, run.modules)
+    run.clock.enter(Account.UPDATE)
 
 
 def evaluate(run: Run) -> Evaluation | None:

@@ -14,6 +14,9 @@ from algoperf.errors import UserError
 SUBMISSION = "submission.py"
 SEARCH_SPACE = "tuning_search_space.json"
 
+FRAMEWORK = "jax"
+"""MLCommons' layout may have a folder for each framework within a submission's own."""
+
 MOST_FILES = 100
 MOST_BYTES = 20_000_000
 """What a submission's folder may hold; beyond it, the folder is taken to be another's too."""
@@ -42,7 +45,7 @@ def files(path: Path) -> dict[str, Path]:
     """Every file of a submission, by its name relative to the folder; its own comes first.
 
     Beside an MLCommons `submission.py` these are the files in its folder and in Python packages
-    below it, but for hidden ones and caches.
+    below it, but for hidden ones and caches; and a search space above a folder called `jax`.
 
     Raises:
         UserError: If there are far more than a submission has.
@@ -64,6 +67,9 @@ def files(path: Path) -> dict[str, Path]:
                 f"that lies beside an MLCommons {SUBMISSION} belongs to the submission: give it a "
                 "folder of its own."
             )
+    above = folder.parent / SEARCH_SPACE
+    if SEARCH_SPACE not in found and folder.name == FRAMEWORK and above.is_file():
+        found[SEARCH_SPACE] = above
     return found
 
 

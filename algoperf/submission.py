@@ -114,6 +114,7 @@ class Submission:
         doc: First line of the file's docstring.
         search_space: None for a self-tuning submission.
         algorithm: Its functions.
+        modules: The file's, and of those beside it what it imports.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Submission:
     doc: str
     search_space: tuning.SearchSpace | None
     algorithm: Algorithm
+    modules: tuple[ModuleType, ...] = ()
 
     @property
     def ruleset(self) -> Ruleset:
@@ -154,9 +156,9 @@ def examine(name_or_path: str | Path) -> tuple[Submission | None, list[str]]:
     if sources.is_mlcommons(path):
         from algoperf.mlcommons import loading  # which builds on this module
 
-        module, algorithm, space = loading.parts(path, faults)
+        modules, algorithm, space = loading.parts(path, faults)
     else:
-        module = import_file(path)
+        modules = (module := import_file(path),)
         algorithm = _algorithm(module, faults)
         space = None
         if (raw := getattr(module, "search_space", None)) is not None:
@@ -164,9 +166,9 @@ def examine(name_or_path: str | Path) -> tuple[Submission | None, list[str]]:
             faults += [f"search_space: {fault}" for fault in wrong]
     if algorithm is None:
         return None, faults
-    doc = (inspect.getdoc(module) or "").partition("\n")[0]
+    doc = (inspect.getdoc(modules[0]) or "").partition("\n")[0]
     sha256 = registry.source_hash(path)
-    return Submission(name, path, sha256, doc, space, algorithm), faults
+    return Submission(name, path, sha256, doc, space, algorithm, modules), faults
 
 
 def import_file(path: Path, package: Path | None = None) -> ModuleType:
@@ -287,8 +289,8 @@ def from_optax(
 
     Args:
         transformation: (hyperparameters, workload) -> `optax.GradientTransformation`. Called
-            while jax traces; hyperparameters that are floats are traced values, unless the
-            function needs them as Python numbers, which costs a compilation for each point.
+            while jax traces; hyperparameters that are floats are traced values, unless it raises
+            then: it gets Python numbers instead, which costs a compilation for each point.
         steps: (workload) -> after how many steps training is complete; None to go on until the
             target or the budget ends it.
         evaluate: (the transformation's state, parameters) -> parameters to evaluate, where they
@@ -321,7 +323,9 @@ def from_optax(
 
         try:
             jax.eval_shape(probe, floats, params)
-        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+        except Exception:  # what other people's Python says of a traced value may be anything
+            if not floats:
+                raise
             floats, fixed = {}, tuple(point.items())
         return jax.jit(start)(floats, params)
 

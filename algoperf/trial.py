@@ -14,7 +14,6 @@ import numpy as np
 from algoperf import (
     contract,
     dispatch,
-    flops,
     hosts,
     keys,
     machine,
@@ -40,6 +39,7 @@ from algoperf.running import (
     Run,
     Save,
     checkpoint,
+    count,
     evaluate,
     heartbeat,
     under_way,
@@ -111,10 +111,11 @@ def run(
     evaluator.compile(*init_model(workload, jax.random.key(spec.seed)))
     compiled(machine_id, before)
     with Guard(sources.root(spec.path), {"workload": workload}) as guard:
+        submission = load(spec.path)
         state = prepare(
             spec,
             workload,
-            load(spec.path).algorithm,
+            submission.algorithm,
             clock,
             append=record.append,
             append_table=record.append_table,
@@ -125,6 +126,7 @@ def run(
             evaluator=evaluator,
         )
         state.check_rules = guard.check
+        state.modules = submission.modules
         state.interruptions = len(record.attempts)
         if record.news:
             tell(record.news)
@@ -158,6 +160,7 @@ def run(
             "total_s": clock.total_s,
         },
         "flops_per_step": state.flops_per_step,
+        "flops_unknown": state.counted and state.counted.unknown,
         "calibration": calibration,
         "calibration_best": machine.best_calibration(machine_id, *calibration.values()),
         "load": load_meanwhile,
@@ -197,7 +200,6 @@ def prepare(
     clock.enter(Account.SETUP, after=(train, under_way()))
     clock.excuse_init(max(INIT_FREE_S, INIT_FREE * spec.fixed.budget_s))
     data_seed = int(jax.random.randint(data_key, (), 0, np.iinfo(np.int32).max))
-    flops_per_step = _flops(algorithm, view, train, workload, batch_size)
     at = find(train) or Checkpoint(train, 0, 0, 0, (), {}, 0.0, 0.0, {})
     run = Run(
         trial=f"{spec.submission}/study_{spec.study}/{spec.workload}/trial_{spec.trial}",
@@ -211,7 +213,6 @@ def prepare(
         clock=clock,
         evaluate=evaluator or Evaluator(workload),
         budget_s=spec.fixed.budget_s,
-        flops_per_step=flops_per_step,
         append=append,
         append_table=append_table,
         keep=keep,
@@ -256,9 +257,9 @@ def train_loop(run: Run) -> Ending:
         if clock.compile_s > compile_limit_s(run.budget_s):
             return _ending(run, Status.FAILED, f"{clock.compile_s:.0f} s went into compilation")
         progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
-        count = _at_once(run)
-        select_keys, update_keys = zip(*itertools.islice(run.keys, count), strict=True)
-        run.keys_drawn += count
+        steps = _at_once(run)
+        select_keys, update_keys = zip(*itertools.islice(run.keys, steps), strict=True)
+        run.keys_drawn += steps
         batches = [
             run.algorithm.select_batch(run.view, run.batches, run.train, key, progress)
             for key in select_keys
@@ -271,9 +272,11 @@ def train_loop(run: Run) -> Ending:
             complete = True
         else:
             complete = False
-            run.step += count
-            clock.settle(run.train, count)
+            run.step += steps
+            clock.settle(run.train, steps)
             clock.enter(Account.UPDATE)
+        if run.counted is None:
+            count(run)
         evaluated = _due(run) if not complete else _stale(run)
         if evaluated:
             evaluation = evaluate(run)
@@ -334,19 +337,3 @@ def _due(run: Run) -> bool:
 def _stale(run: Run) -> bool:
     """Whether there were updates since the last evaluation."""
     return not run.evaluations or run.evaluations[-1].step < run.step
-
-
-def _flops(
-    algorithm: Algorithm, view: WorkloadView, train: TrainState, workload: Workload, batch_size: int
-) -> float:
-    """Operations of one update, which is traced for this; NaN where it cannot be traced."""
-    progress = Progress(0, 0.0, view.budget_s, ())
-    batch = workload.dataset.signature(batch_size)
-
-    def update(train: TrainState, batch: Any, key: jax.Array) -> TrainState:
-        return algorithm.update(view, train, batch, key, progress)
-
-    try:
-        return flops.count(update, train, batch, jax.random.key(0))
-    except Exception:  # noqa: BLE001 - other people's code: if it is broken, its first step tells
-        return math.nan

@@ -226,7 +226,8 @@ def draw(space: SearchSpace, count: int, seed: int) -> list[Point]:
     if len(distinct) < count:
         raise UserError(
             f"The rules need {count} distinct hyperparameter points; "
-            f"the search space gives {len(distinct)}."
+            f"the search space gives {len(distinct)}. `--studies N` asks for fewer studies, which "
+            "need fewer."
         )
     return distinct[:count]
 

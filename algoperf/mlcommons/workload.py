@@ -204,24 +204,25 @@ class Workload(spec.Workload):
     ) -> tuple[Any, Any]:
         """The model's outputs and its state: None where it has none.
 
-        Batch statistics are this batch's in training, and where `update_batch_norm` asks for them
-        outside of it; they are kept only if it does.
+        Batch statistics are this batch's in training, and where `update_batch_norm` or
+        `use_running_average_bn=False` asks for them outside of it; they are kept only if the first
+        does.
         """
-        if use_running_average_bn is not None:
-            raise UserError(
-                f"model_fn was called with use_running_average_bn={use_running_average_bn}. Here "
-                "batch norm uses its running averages outside of training, and in training never: "
-                "leave the argument out."
-            )
         state = model_state or {}
         training = mode == ForwardPassMode.TRAIN
+        own = bool(state) and (update_batch_norm or use_running_average_bn is False)
+        if state and use_running_average_bn and (training or update_batch_norm):
+            raise UserError(
+                "model_fn was called with use_running_average_bn=True in training or to update the "
+                "averages. Here batch norm uses them in evaluation only: leave the argument out."
+            )
         rate = self._dropout_rate if dropout_rate is None else dropout_rate
         logits, new_state = self._view.apply(
             params,
             state,
             self.form.to_ours(augmented_and_preprocessed_input_batch),
             as_key(rng),
-            train=training or (update_batch_norm and bool(state)),
+            train=training or own,
             dropout_rate=rate if training else 0.0,
         )
         return logits, (new_state if update_batch_norm else state) or None

@@ -180,8 +180,9 @@ def _trial(
         what = f"failed: {manifest['ending'].get('reason', '')}"
         problem(place.path, what, "took the evaluations before that")
     evaluations = _evaluations(place, fixed.validation.metric, status, cache, problem)
+    why = (manifest or {}).get(f"{column}_unknown")
     hit, time = _first(
-        evaluations, fixed, rules, column=column, where=place.measurements, problem=problem
+        evaluations, fixed, rules, column=column, where=place.measurements, problem=problem, why=why
     )
     return {
         "submission": place.submission,
@@ -231,6 +232,7 @@ def _first(
     column: str,
     where: str,
     problem: Report,
+    why: str | None = None,
 ) -> tuple[int, float]:
     """Which evaluation first meets the validation target, and when; (-1, inf) if none does."""
     met = _met(evaluations[:, FIELDS.index("validation")], fixed.validation)
@@ -248,7 +250,8 @@ def _first(
             problem(where, what, "counted, as the published scores do")
         return hit, float(times[hit])
     if counts.any():
-        what = f"the target is met, but {AXES[column]} is not known"
+        reason = f": {why}" if why else ""
+        what = f"the target is met, but {AXES[column]} is not known{reason}"
         problem(where, what, "counted as not reached")
     return -1, math.inf
 

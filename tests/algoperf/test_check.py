@@ -15,10 +15,11 @@ STEP = """
 """
 
 
-def faults_of(tmp_path, text: str) -> list[str]:
+def faults_of(tmp_path, text: str, studies: int | None = None) -> list[str]:
     path = tmp_path / "mine.py"
     path.write_text(textwrap.dedent(text))
-    return check(str(path), rulesets.load("quick"), ["digits_autoencoder"])
+    rules = rulesets.load("quick")
+    return check(str(path), rules, ["digits_autoencoder"], studies=studies)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_fault_at_a_later_step_is_found(tmp_path):
         ),
         ("def batch_size(): return 8", "`batch_size` must take (workload), it is ()"),
         ("search_space = {'lr': {'min': 0, 'max': 1, 'scaling': 'log'}}", "cannot start at 0"),
-        ("search_space = [{'lr': 0.1}]", "need 4 distinct hyperparameter points"),
+        ("search_space = [{'lr': 0.1}]", "gives 1. `--studies N` asks for fewer studies"),
     ],
 )
 def test_a_fault_elsewhere_is_found(tmp_path, more, fault):
@@ -100,3 +101,32 @@ def test_one_fault_does_not_hide_another(tmp_path):
     found = "\n".join(faults_of(tmp_path, text))
     for fault in ("4 distinct", "8 would do", "ZeroDivisionError", "returned other parameters"):
         assert fault in found
+
+
+def test_points_for_fewer_studies_do(tmp_path):
+    """The quick suite grants two trials a study."""
+    text = (
+        STEP.format(body="return train")
+        + """
+    search_space = [{'lr': 0.1}, {'lr': 0.2}]
+    """
+    )
+    read = text.replace("return ()", "return hyperparameters.lr")
+    assert "need 4 distinct" in " ".join(faults_of(tmp_path, read))
+    assert faults_of(tmp_path, read, studies=1) == []
+
+
+def test_what_it_makes_once_and_keeps_is_no_fault(tmp_path):
+    """Operations are counted as in a trial, and leave nothing behind."""
+    text = """
+    import jax, jax.numpy as jnp
+    RATES = None
+    def init(workload, params, hyperparameters, key): return ()
+    def update(workload, train, batch, key, progress):
+        global RATES
+        if RATES is None:
+            RATES = jnp.linspace(0.1, 0.0, 9)
+        rate = RATES[progress.step]
+        return train._replace(params=jax.tree.map(lambda p: p - rate * p, train.params))
+    """
+    assert faults_of(tmp_path, text) == []

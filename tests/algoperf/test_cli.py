@@ -35,6 +35,11 @@ def tool(*arguments, cwd=None):
         (["run", "./nothing.py"], "There is no submission file './nothing.py'"),
         (["run", "broken.py"], "search_space: lr: min 2 is above max 1"),
         (["check", "broken.py"], "lr: min 2 is above max 1"),
+        (
+            ["check", "adamw", "--workload", "molecules"],
+            "of the suite 'pocket'. Add --suite pocket",
+        ),
+        (["check", "adamw", "--studies", "0"], "--studies is 0; it must be at least 1"),
         (["score", "nowhere"], "There is no results folder 'nowhere'"),
         (["score", "."], "There is no trial in"),
         (["run", "adamw", "--rules", "broken.json"], "is not JSON: line 1, column 2"),

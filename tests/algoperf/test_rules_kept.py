@@ -45,7 +45,10 @@ def found_in(tmp_path, text):
         ("import time; del time.perf_counter", "changes time"),
         ("from algoperf import spec; S = spec.Split.TEST", "test split"),
         ("def f(view): return 1 if view.kind == 'wmt' else 2", "names the workload 'wmt'"),
-        ("RATES = {'clicks': 0.1}", "names the workload 'clicks'"),
+        ("RATES = {'wmt': 0.1}", "names the workload 'wmt'"),
+        ("T = {'wmt': 1}\ndef get_batch_size(n): return T[n]\nX = T['wmt']", "names the workload"),
+        ("T = {'wmt': 0.1}", "names the workload"),
+        ("def f():\n    global search_space\n    search_space = {}", "search space"),
         ("search_space = {}\nif True:\n    search_space = {'a': 1}", "search space"),
     ],
 )
@@ -61,6 +64,12 @@ def test_what_is_written_plainly_is_found(tmp_path, line, what):
         "from algoperf import TrainState, from_optax, spec, warmup_cosine",
         "from algoperf.spec import Params",
         "def get_batch_size(workload_name):\n    return {'wmt': 128}[workload_name]",
+        "T = {'wmt': 128}\nD: int = 8\ndef get_batch_size(n): return T.get(n, D)",
+        "T = {'wmt': 128}\ndef get_eval_batch_size(n): return T[n]",
+        "def f():\n    search_space = {}\n    return search_space",
+        "class A:\n    def f(self, search_space=None):\n        search_space = {}",
+        "from itertools import count\ndef f():\n    count = {}\n    count['x'] = 1",
+        "import jax\ndef f(jax):\n    jax.x = 1",
         "import time\nSTARTED = time.monotonic()",
         "class A: pass\na = A()\na.x = 1",
         "import jax\nstate = {}\nstate['x'] = jax.numpy.zeros(3)",
@@ -78,10 +87,10 @@ def test_what_only_a_reader_can_judge_is_shown_and_breaks_nothing(tmp_path):
         "jax.debug.callback(print)\nfrom jax import debug, pure_callback\ndebug.callback(print)\n"
         "from jax.experimental import io_callback as call\nprint(call, pure_callback)\n"
         "from jax import monitoring\nmonitoring.record_event('x')\n"
-        "from jax._src.dispatch import log_elapsed_time\n"
+        "from jax._src.dispatch import log_elapsed_time\ntable = {'translation': 1}\n"
     )
     assert [line.partition(": ")[0] for line in to_read(str(path))] == [
-        f"mine.py, line {number}" for number in (1, 3, 4, 6, 8, 8, 10, 11)
+        f"mine.py, line {number}" for number in (1, 3, 4, 6, 8, 8, 10, 11, 12)
     ]
     assert not any(finding.breaks for finding in inspection.inspect_source(path, NAMES))
 

@@ -2,6 +2,7 @@ import textwrap
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -180,6 +181,24 @@ def test_a_transformation_that_needs_python_numbers_gets_them():
 
     trained(from_optax(transformation), {"rate": 0.1, "warmup": 0.5})
     assert set(seen) == {tiny.workload.step_hint // 2}
+
+
+@pytest.mark.parametrize(
+    "read", [lambda rate: f"{rate:.4f}", lambda rate: {0.25: 1}[rate], lambda rate: [] * (rate > 1)]
+)
+def test_however_python_refuses_a_traced_value_it_gets_the_number(read):
+    def transformation(hp, workload):
+        read(hp.rate)
+        return optax.sgd(hp.rate)
+
+    written = trained(from_optax(transformation), {"rate": 0.25}, steps=1)
+    traced = trained(from_optax(lambda hp, w: optax.sgd(hp.rate)), {"rate": 0.25}, steps=1)
+    jax.tree.map(np.testing.assert_array_equal, written.params, traced.params)
+
+
+def test_what_is_wrong_with_numbers_too_is_told():
+    with pytest.raises(AttributeError, match="'Hyperparameters' object has no attribute 'speed'"):
+        trained(from_optax(lambda hp, w: optax.sgd(hp.speed)), {"rate": 0.25})
 
 
 def test_a_line_search_gets_the_loss():

@@ -271,7 +271,19 @@ def test_an_unknown_number_on_the_axis_is_told(tree, rules):
     tree(f"{HEADER},flops\n9,60,0.05,nan\n")
     logs = read([tree.root], rules, "flops")
     assert logs.trials["time"].tolist() == [math.inf]
-    assert "flops is not known" in only_problem(logs)[0].problem
+    assert only_problem(logs)[0].problem == "the target is met, but flops is not known"
+
+
+def test_why_a_number_on_the_axis_is_unknown_is_told(tree, rules):
+    folder = tree(f"{HEADER},flops\n9,60,0.05,nan\n")
+    manifest = {
+        "format": 1, "rules": "rules", "ruleset": "external", "machine_id": "m",
+        "submission": {"sha256": "0"}, "ending": {"status": "target_reached"},
+        "workload": {"name": "glyphs", "fixed": {}}, "flops_unknown": "`update` cannot be traced",
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    problems = [p.problem for p in read([tree.root], rules, "flops").problems]
+    assert "the target is met, but flops is not known: `update` cannot be traced" in problems
 
 
 @pytest.mark.parametrize(("status", "told"), [("failed", False), ("target_reached", True)])

@@ -189,6 +189,9 @@ def test_what_update_params_is_given(folder):
     assert seen["train_state"]["is_time_remaining"] is True
     with pytest.raises(UserError, match=r"reads train_state\['accumulated_eval_time'\]"):
         seen["train_state"]["accumulated_eval_time"]
+    with pytest.raises(UserError, match=r"reads train_state\['accumulated_eval_time'\]"):
+        seen["train_state"].get("accumulated_eval_time", 0)
+    assert seen["train_state"].get("is_time_remaining") is True
     with pytest.raises(TypeError):
         seen["train_state"]["is_time_remaining"] = False
 

@@ -2,10 +2,11 @@ import sys
 
 import pytest
 
-from algoperf import tuning
+from algoperf import sources, tuning
 from algoperf.errors import UserError
 from algoperf.rulesets import Ruleset
 from algoperf.submission import examine, load
+from tests.algoperf.mlcommons.conftest import WORKING
 
 
 def test_with_a_search_space_it_is_tuned_from_outside_and_without_one_by_itself(folder):
@@ -48,6 +49,9 @@ def test_too_few_points_are_counted(folder):
         ("import no_such_package.part", r"not installed here.*pip install no_such_package"),
         ("from algoperf import random_utils", r"there are algoperf.spec and algoperf.jax_shard"),
         ("from algoperf.workloads.wmt import bleu", r"there are algoperf.spec and"),
+        ("from algorithmic_efficiency import random_utils", r"there are algoperf.spec and"),
+        ("import algorithmic_efficiency.workloads", r"there are algoperf.spec and"),
+        ("import algorithmic_efficiency.pytorch_utils", r"is a PyTorch submission"),
     ],
 )
 def test_what_cannot_be_imported_is_named(folder, imports, said):
@@ -80,7 +84,14 @@ def test_every_function_that_is_missing_or_cannot_be_called_is_named(folder):
 
 @pytest.mark.parametrize(
     "imports",
-    ["from helper import size", "from .helper import size", "from mine.helper import size"],
+    [
+        "from helper import size",
+        "from .helper import size",
+        "from mine.helper import size",
+        "from submissions.of_that_year.some_team.their_name.helper import size",
+        "import nowhere.at_all.helper as helper; size = helper.size",
+        "from nowhere.at_all import helper; size = helper.size",
+    ],
 )
 def test_it_imports_what_lies_beside_it_and_leaves_nothing_behind(folder, imports):
     """Two submissions may each have a `helper.py`."""
@@ -90,14 +101,16 @@ def test_it_imports_what_lies_beside_it_and_leaves_nothing_behind(folder, import
     def init_optimizer_state(*arguments): ...
     def update_params(**arguments): ...
     """
-    before = list(sys.path)
+    before, modules = list(sys.path), set(sys.modules)
     for size in (8, 16):
         files = {"submission.py": text, "helper.py": f"size = {size}", "__init__.py": ""}
         path = folder(files)
         module = load(path).algorithm.batch_size.__self__._module
         assert module.get_batch_size("tiny") == size
     assert sys.path == before
-    assert "helper" not in sys.modules
+    left = sys.modules.keys() - modules
+    assert not [name for name in left if name.rpartition(".")[2] == "helper"]
+    assert "nowhere" not in sys.modules
 
 
 def test_what_it_imports_has_to_be_kept_with_its_results(folder, tmp_path, monkeypatch):
@@ -111,3 +124,54 @@ def test_what_it_imports_has_to_be_kept_with_its_results(folder, tmp_path, monke
     """
     with pytest.raises(UserError, match=r"elsewhere.py, which is not kept with its results"):
         load(folder({"submission.py": text}))
+
+
+def test_names_of_older_rules_lead_to_the_new_ones(folder):
+    text = """
+    import algorithmic_efficiency.spec as by_path
+    from algorithmic_efficiency import jax_sharding_utils, spec
+    from algoperf import spec as new
+    import chex
+    import jax
+    assert by_path is spec is new
+    assert jax.tree_map(lambda x: x + 1, {"a": 1}) == {"a": 2}
+    assert jax.tree_leaves({"a": 1}) == [1]
+    def get_batch_size(workload_name): return 8
+    def init_optimizer_state(*arguments): ...
+    def update_params(**arguments): ...
+    """
+    load(folder({"submission.py": text}))
+
+
+def test_a_folder_called_jax_is_named_and_tuned_by_the_one_above(folder, tmp_path):
+    path = folder(name="mine") / "jax"
+    folder(name="mine/jax")
+    assert load(path).name == "mine"
+    assert load(path).ruleset == Ruleset.SELF_TUNING
+    before = load(path).sha256
+    above = folder(space=[{"rate": 0.1}]) / "tuning_search_space.json"
+    assert load(path).search_space == tuning.Points(({"rate": 0.1},))
+    assert sources.files(path / "submission.py")[above.name] == above
+    assert load(path).sha256 != before
+    folder(space=[{"rate": 0.2}], name="mine/jax")  # its own comes first
+    assert load(path).search_space == tuning.Points(({"rate": 0.2},))
+
+
+@pytest.mark.parametrize(
+    ("imports", "devices"), [("", 1), ("from algoperf import jax_sharding_utils", 0)]
+)
+def test_a_helper_that_mentions_pmap_makes_no_older_version(folder, imports, devices):
+    files = {"submission.py": imports + WORKING, "helper.py": "import jax\njax.pmap"}
+    adapter = load(folder(files)).algorithm.update.__self__
+    assert bool(adapter._devices) == bool(devices)
+
+
+def test_packages_installed_below_the_working_folder_are_no_files_of_it(
+    folder, tmp_path, monkeypatch
+):
+    package = tmp_path / "venv/lib/site-packages/some_package.py"
+    package.parent.mkdir(parents=True)
+    package.write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(package.parent)
+    load(folder({"submission.py": "import some_package\n" + WORKING}))

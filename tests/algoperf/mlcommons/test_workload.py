@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -87,8 +88,30 @@ def test_statistics_change_in_training_and_only_where_that_is_asked_for():
     assert stays(EVAL, False)
     assert stays(TRAIN, False)
     assert not stays(TRAIN, True)
-    with pytest.raises(UserError, match="use_running_average_bn=True"):
-        workload.model_fn(params, batch, state, TRAIN, None, True, use_running_average_bn=True)
+
+    def outputs(mode, update_batch_norm, **asked):
+        return workload.model_fn(params, batch, state, mode, None, update_batch_norm, **asked)
+
+    same = partial(jax.tree.map, np.testing.assert_array_equal)
+    own = outputs(TRAIN, True)
+    same(outputs(TRAIN, True, use_running_average_bn=False), own)
+    same(outputs(EVAL, False, use_running_average_bn=True), outputs(EVAL, False))
+    logits, after = outputs(EVAL, False, use_running_average_bn=False)
+    same(logits, own[0])
+    same(after, state)
+    for mode in (TRAIN, EVAL):
+        with pytest.raises(UserError, match="use_running_average_bn=True"):
+            outputs(mode, True, use_running_average_bn=True)
+
+
+@pytest.mark.parametrize("use", [True, False])
+def test_without_statistics_it_does_not_matter_whose_are_used(use):
+    workload = theirs(tiny.workload)
+    params, state = workload.init_model_fn(jax.random.PRNGKey(0))
+    batch = workload.form.to_theirs(next(tiny.dataset.training(4, seed=0)))
+    plain = workload.model_fn(params, batch, state, EVAL, None, True)
+    found = workload.model_fn(params, batch, state, EVAL, None, True, use_running_average_bn=use)
+    jax.tree.map(np.testing.assert_array_equal, found, plain)
 
 
 def test_the_rate_of_dropout_is_the_calls_or_the_workloads():
