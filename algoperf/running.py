@@ -83,7 +83,7 @@ class Run:
 
 def count(run: Run) -> None:
     """Counts an update's operations, off the clock; nothing of the submission's is under way."""
-    run.clock.enter(Account.SETUP, after=(run.train, _under_way()))
+    run.clock.enter(Account.SETUP, after=(run.train, under_way()))
     batch = run.workload.dataset.signature(run.batch_size)
     run.counted = operations.of_update(run.algorithm, run.view, run.train, batch, run.modules)
     run.clock.enter(Account.UPDATE)
