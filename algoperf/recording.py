@@ -173,7 +173,7 @@ class TrialRecord:
         if manifest is None or not is_of(manifest, self.spec) or not self._is_own(folder):
             return None
         ending = manifest["ending"]
-        return Ending(Status(ending["status"]), ending["reason"], ending["steps"])
+        return Ending(Status(ending["status"]), ending["reason"], ending.get("steps"))
 
     def _is_own(self, folder: Path) -> bool:
         """Whether source and point in it are the trial's: its process could write them."""
