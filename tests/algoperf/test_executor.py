@@ -155,7 +155,7 @@ SAYS = """
         return message(beat={{"step": step, "time_s": 0.0, "value": 0.0}})
     def message(**told):
         said = {{"beat": None, "timed_s": None, "news": "", "obstacle": "", "lost": "",
-            "compiled": False, "ended": False}}
+            "compiled": None, "ended": False}}
         text = json.dumps({{**said, **told}}).encode()
         return struct.pack("!i", len(text)) + text
     def init(workload, params, hyperparameters, key): return ()
