@@ -18,11 +18,10 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from algoperf import machine, slowed, sources
+from algoperf import manifests, slowed, sources
 from algoperf.disk import (
     CannotRecord,
     below,
@@ -39,7 +38,6 @@ from algoperf.disk import (
 )
 from algoperf.errors import UserError
 from algoperf.records import (
-    FORMAT,
     HYPERPARAMETERS,
     MANIFEST,
     MEASUREMENTS,
@@ -397,8 +395,8 @@ class TrialRecord:
             if kept.exists():
                 facts = {**facts, "parameters_sha256": file_sha256(kept)}
             facts = {**facts, "interruptions": _attempts(self.folder)}
-            write_json(self.folder / META_DATA, _meta_data(self.spec, facts))
-            write_json(self.folder / MANIFEST, _manifest(self.spec, ending, facts))
+            write_json(self.folder / META_DATA, manifests.meta_data(self.spec, facts))
+            write_json(self.folder / MANIFEST, manifests.manifest(self.spec, ending, facts))
 
     def _publish(self) -> None:
         """The trial has ended: what else is there is of no use, and it is final."""
@@ -496,41 +494,3 @@ def _source(spec: TrialSpec) -> dict[str, bytes]:
             f"before: move {spec.submission!r} in the results folder away, and run it again."
         )
     return contents
-
-
-def _manifest(spec: TrialSpec, ending: Ending, facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "submission": {"name": spec.submission, "file": spec.path.name, "sha256": spec.sha256},
-        "workload": {
-            "name": spec.workload,
-            "fixed": asdict(spec.fixed),
-            **facts.get("workload", {}),
-        },
-        "rules": spec.rules,
-        "ruleset": spec.ruleset,
-        "study": spec.study,
-        "trial": spec.trial,
-        "repeat": spec.repeat,
-        "seed": spec.seed,
-        "point": spec.point,
-        "ending": asdict(ending),
-        "versions": machine.versions(),
-        **{key: value for key, value in facts.items() if key != "workload"},
-    }
-
-
-def _meta_data(spec: TrialSpec, facts: Mapping[str, Any]) -> dict[str, Any]:
-    system = facts.get("machine", {})
-    return {
-        "workload.target_metric_name": spec.fixed.validation.metric,
-        "workload.validation_target_value": spec.fixed.validation.value,
-        "workload.test_target_value": spec.fixed.test.value,
-        "workload.max_allowed_runtime_sec": spec.fixed.budget_s,
-        "workload.step_hint": spec.fixed.step_hint,
-        "cpu_model_name": system.get("cpu"),
-        "cpu_count": system.get("cores"),
-        "os_platform": system.get("system"),
-        "python_version": machine.versions()["python"],
-        "rng_seed": spec.seed,
-    }

@@ -1,9 +1,9 @@
-"""A trial in the tests' own process, on a workload that compiles in a moment."""
+"""What tests of trials share: one in their own process, on a workload that compiles in a moment."""
 
 import optax
 import pytest
 
-from algoperf import machine, records, registry, trial
+from algoperf import machine, records, registry, rulesets, trial
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec, read_measurements
 from algoperf.rulesets import Ruleset, WorkloadRules
@@ -23,6 +23,24 @@ class Time:
     def __call__(self) -> float:
         self.seconds += self.tick
         return self.seconds
+
+
+@pytest.fixture
+def rules():
+    """The quick suite's."""
+    return rulesets.load("quick")
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A submission with a search space that trains nothing."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "search_space = {'rate': {'min': 0.1, 'max': 1.0}}\n"
+        "def init(workload, params, hyperparameters, key): ...\n"
+        "def update(workload, train, batch, key, progress): ...\n"
+    )
+    return path
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from algoperf import records, rulesets, slowed, study
+from algoperf import records, slowed, study
 from algoperf.errors import UserError
 from algoperf.executors.local import LocalExecutor
 from algoperf.recording import TrialRecord
@@ -18,22 +18,6 @@ from scoring.leaderboard import board
 
 WORKLOADS = ["digits_autoencoder", "digits_vit"]
 REACHED = Ending(Status.TARGET_REACHED, "for the test", 1)
-
-
-@pytest.fixture
-def rules():
-    return rulesets.load("quick")
-
-
-@pytest.fixture
-def mine(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text(
-        "search_space = {'rate': {'min': 0.1, 'max': 1.0}}\n"
-        "def init(workload, params, hyperparameters, key): ...\n"
-        "def update(workload, train, batch, key, progress): ...\n"
-    )
-    return path
 
 
 @pytest.fixture

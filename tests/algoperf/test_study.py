@@ -20,22 +20,6 @@ WORKLOADS = ["digits_autoencoder", "digits_vit"]
 
 
 @pytest.fixture
-def rules():
-    return rulesets.load("quick")
-
-
-@pytest.fixture
-def mine(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text(
-        "search_space = {'rate': {'min': 0.1, 'max': 1.0}}\n"
-        "def init(workload, params, hyperparameters, key): ...\n"
-        "def update(workload, train, batch, key, progress): ...\n"
-    )
-    return path
-
-
-@pytest.fixture
 def self_tuning(tmp_path):
     path = tmp_path / "untuned.py"
     path.write_text("def init(a, b, c, d): ...\ndef update(a, b, c, d, e): ...\n")
