@@ -1,0 +1,24 @@
+"""How the verbs say something to whoever called them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+
+def say(console: Console, line: str) -> None:
+    """As it is: a message is not wrapped, and its brackets are no markup."""
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def wide_console() -> Console:
+    """As wide as the terminal; into a file or a pipe there is no width to fit."""
+    console = Console()
+    return console if console.is_terminal else Console(width=150)
+
+
+def print_written(console: Console, written: Sequence[Path]) -> None:
+    """Where the report is."""
+    if written:
+        names = ", ".join(path.name for path in written)
+        say(console, f"Report in {written[0].parent}: {names}")
