@@ -6,11 +6,13 @@
 `kind` is machine and versions. Whoever can write what others will run can have them run anything,
 evaluation included. So a submission's process writes for its own version only, and the harness's
 programs are compiled in a folder of the trial's before the submission is imported, and taken over
-from there by the process that follows the trial, before it is.
+from there by the process that follows the trial, before it is. What was not used for a month is
+removed when something is trained: nothing is lost but time.
 """
 
 import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from algoperf import machine
 
 HARNESS = "harness"
 """Whose compilations those are that are made where no submission is."""
+
+UNUSED_S = 30 * 24 * 3600.0
+"""For how long compilations are kept that nobody uses."""
 
 
 def folder_of(owner: str) -> Path | None:
@@ -27,7 +32,7 @@ def folder_of(owner: str) -> Path | None:
         None if that cannot be written.
     """
     try:
-        folder = machine.cache_folder() / "compilations" / owner[:16]
+        folder = _root() / owner[:16]
         folder.mkdir(parents=True, exist_ok=True)
         return folder if os.access(folder, os.W_OK) else None
     except (OSError, RuntimeError):  # no home at all
@@ -51,11 +56,34 @@ def take_over(folder: Path) -> None:
     if (known := folder_of(HARNESS)) is None:
         return
     with suppress(OSError):  # no room, say: the next trial tries again
+        for kind in folder.iterdir():
+            use(known / kind.name)
         for path in folder.glob("*/*"):
             place = known / path.relative_to(folder)
             if path.is_symlink() or not path.is_file() or place.exists():
                 continue
-            place.parent.mkdir(exist_ok=True)
             partial = place.with_name(f".{place.name}.{os.getpid()}")
             shutil.copyfile(path, partial)
             partial.replace(place)
+
+
+def use(kind: Path) -> None:
+    """Makes the folder if need be, and has it kept for a month from now.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    kind.mkdir(exist_ok=True)
+    os.utime(kind)
+
+
+def prune() -> None:
+    """Removes what nobody has used for `UNUSED_S`."""
+    with suppress(OSError, RuntimeError):
+        for kind in _root().glob("*/*"):
+            if time.time() - kind.stat().st_mtime > UNUSED_S:
+                shutil.rmtree(kind, ignore_errors=True)
+
+
+def _root() -> Path:
+    return machine.cache_folder() / "compilations"

@@ -14,7 +14,7 @@ from jax._src import dispatch, pjit
 from jax._src.interpreters import pxla
 from jax.experimental.compilation_cache import compilation_cache
 
-from algoperf import machine
+from algoperf import caches, machine
 
 _PREFIX = "/jax/core/compile/"
 
@@ -108,7 +108,7 @@ def use_cache(folder: Path | None) -> bool:
     devices = [device.device_kind for device in jax.devices()]
     kind = machine.fingerprint_id({**machine.fingerprint(devices), **machine.versions()})
     try:
-        (folder / kind).mkdir(exist_ok=True)
+        caches.use(folder / kind)
     except OSError:
         return False
     compilation_cache.reset_cache()  # it would go on with the folder of before

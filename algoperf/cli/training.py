@@ -100,9 +100,11 @@ def _train(
     done: int = 0,
 ) -> None:
     """Runs trials, shows how they go on, and says which failed."""
+    from algoperf import caches
     from algoperf.console import Display
 
     require_data({spec.workload for spec in todo})
+    caches.prune()
     with Display(console, done, done + len(todo)) as display:
         runner(todo, folder, display)
     for spec in display.failed:

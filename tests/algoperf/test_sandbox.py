@@ -116,6 +116,21 @@ def test_what_the_harness_compiled_is_kept_and_a_link_to_it_is_not(monkeypatch, 
     assert caches.folder_of("a" * 64) == tmp_path / "cache/compilations" / ("a" * 16)
 
 
+def test_compilations_that_nobody_used_for_a_month_are_removed(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "cache_folder", lambda: tmp_path)
+    old, used = (tmp_path / "compilations" / owner / "kind" for owner in ("old", "used"))
+    for kind in (old, used):
+        kind.parent.mkdir(parents=True)
+        caches.use(kind)
+        (kind / "program").write_text("compiled")
+        long_ago = time.time() - caches.UNUSED_S - 60
+        os.utime(kind, (long_ago, long_ago))
+    caches.use(used)
+    caches.prune()
+    assert not old.exists()
+    assert (used / "program").exists()
+
+
 def said_of(said: Message) -> bytes:
     """As it goes through the pipe: its length in four bytes, then JSON."""
     text = json.dumps(asdict(said)).encode()
