@@ -175,8 +175,9 @@ def test_from_any_checkpoint_it_goes_on_to_the_same_bits(dispatches, monkeypatch
     workload = dataclasses.replace(tiny.unreachable_for(150), eval_every_steps=27)
     kept = []
 
-    def save(point):
-        kept.append(dataclasses.replace(point, train=jax.tree.map(jnp.copy, point.train)))
+    def save(train):
+        copied = jax.tree.map(jnp.copy, train)
+        return lambda point: kept.append(dataclasses.replace(point, train=copied))
 
     whole = prepared(workload, save=save)
     trial.train_loop(whole)
