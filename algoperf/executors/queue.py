@@ -36,10 +36,12 @@ class Queued:
     Attributes:
         running: Whether it runs; else it waits.
         reason: Why it waits, in the cluster's word.
+        restarts: How often it was put back into the queue.
     """
 
     running: bool
     reason: str = ""
+    restarts: int = 0
 
 
 Queue = Callable[[], Mapping[str, Queued]]
@@ -61,14 +63,15 @@ class Watcher(study.Watcher, Protocol):
 def of_slurm(results: Path) -> Queue:
     """The jobs of a results folder, whoever submitted them."""
     names = [f"{slurm.NAME}{token}" for token in _submissions(results)]
-    # `%i` of an array's job is `<array>_<place>`.
-    command = ("squeue", "--noheader", "--array", f"--name={','.join(names)}", "--format=%i|%T|%r")
+    # The id of an array's job is `<array>_<place>`.
+    fields = "JobArrayID:64|,State:32|,RestartCnt:8|,Reason:256"
+    command = ("squeue", "--noheader", "--array", f"--name={','.join(names)}", f"--Format={fields}")
 
     def ask() -> Mapping[str, Queued]:
         found = {}
         for line in slurm.ask(*command).splitlines() if names else []:
-            job, state, reason = line.strip().split("|", 2)
-            found[job] = Queued(state in ("RUNNING", "COMPLETING"), reason)
+            job, state, restarts, reason = (part.strip() for part in line.split("|", 3))
+            found[job] = Queued(state in ("RUNNING", "COMPLETING"), reason, int(restarts))
         return found
 
     return ask
@@ -148,6 +151,7 @@ class _Followed:
     left: dict[str, TrialSpec]
     lost: list[str] = field(default_factory=list)
     running: set[str] = field(default_factory=set)
+    restarts: dict[str, int] = field(default_factory=dict)
     gone_since: dict[str, float] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
 
@@ -166,12 +170,14 @@ class _Followed:
                 self.gone_since.setdefault(label, time.monotonic())
                 continue
             self.gone_since.pop(label, None)
+            # It may have been put back, and run again, since the queue was last asked.
+            if job.restarts > self.restarts.setdefault(label, job.restarts):
+                self.running.discard(label)
+                self.watcher.told(f"{label}: job {self.jobs[label]} was put back into the queue.")
+            self.restarts[label] = job.restarts
             if job.running and label not in self.running:
                 self.running.add(label)
                 self.watcher.began(spec)
-            elif not job.running and label in self.running:
-                self.running.remove(label)
-                self.watcher.told(f"{label}: job {self.jobs[label]} is in the queue again.")
         self.watcher.standing(_standing(queue[j] for j in self.jobs.values() if j in queue))
 
     def give_up(self) -> None:

@@ -168,9 +168,10 @@ def test_a_controller_that_is_away_is_asked_again(tmp_path, specs, monkeypatch):
     answers = iter(
         [
             UserError("squeue does not answer."),
-            {"7": queue.Queued(running=False, reason="Priority")},
-            {"7": queue.Queued(running=True)},
-            {"7": queue.Queued(running=False, reason="BeginTime")},
+            {"7": queue.Queued(running=False, reason="Priority", restarts=1)},
+            {"7": queue.Queued(running=True, restarts=1)},
+            {"7": queue.Queued(running=False, reason="BeginTime", restarts=2)},
+            {"7": queue.Queued(running=True, restarts=3)},
             {},
         ]
     )
@@ -190,7 +191,10 @@ def test_a_controller_that_is_away_is_asked_again(tmp_path, specs, monkeypatch):
         ("standing", "0 running, 1 waiting (Priority)"),
         ("began", spec.label),
         ("standing", "1 running, 0 waiting"),
-        ("told", f"{spec.label}: job 7 is in the queue again."),
+        ("told", f"{spec.label}: job 7 was put back into the queue."),
         ("standing", "0 running, 1 waiting (BeginTime)"),
+        ("told", f"{spec.label}: job 7 was put back into the queue."),
+        ("began", spec.label),
+        ("standing", "1 running, 0 waiting"),
         ("standing", "0 running, 0 waiting"),
     ]

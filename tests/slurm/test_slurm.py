@@ -139,7 +139,7 @@ def test_a_study_survives_a_dead_node_preemption_and_time_limits(campaign, clust
         out, _ = watching.communicate(timeout=PATIENCE_S)
     assert watching.returncode == 0, out
     assert "2/2 patient on digits_autoencoder, study" in out
-    assert "is in the queue again" in out
+    assert "was put back into the queue" in out
     # They went on from the evaluation at step 50.
     assert [line.partition(":")[2] for line in said("began")] == ["1"] * 2 + ["50"] * 4
     for study in (1, 2):
