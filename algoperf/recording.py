@@ -10,9 +10,6 @@
 Who takes a trial over renames its folder, so that whoever had it before can write no more.
 """
 
-import csv
-import hashlib
-import io
 import json
 import os
 import re
@@ -36,7 +33,6 @@ from algoperf.disk import (
     sync,
     write_json,
 )
-from algoperf.errors import UserError
 from algoperf.records import (
     HYPERPARAMETERS,
     MANIFEST,
@@ -55,6 +51,7 @@ from algoperf.records import (
     read_manifest,
 )
 from algoperf.spec import Status
+from algoperf.tables import Tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,8 +98,7 @@ class TrialRecord:
         self.ended = self.folder.with_suffix(ENDED)
         self.attempts: list[dict[str, Any]] = []
         self.news = ""
-        self._columns: dict[str, list[str]] = {}
-        self._digests: dict[str, Any] = {}
+        self._tables = Tables(self.folder)
 
     def begin(self) -> None:
         """A folder with source and point, and what an earlier attempt left if it was of the same.
@@ -207,7 +203,7 @@ class TrialRecord:
         import numpy as np  # planning a run does not need it
 
         with recording(self.folder):
-            written = [self.folder / name for name in (*self._columns, OUTPUT)]
+            written = [self.folder / name for name in (*self._tables.files, OUTPUT)]
             files = {path.name: path for path in written if path.exists()}
             for path in files.values():
                 sync(path)
@@ -274,9 +270,7 @@ class TrialRecord:
                     path.unlink()
             elif path.name not in {SOURCE, SOURCES, HYPERPARAMETERS, ATTEMPTS, BEAT}:
                 remove(path)
-        tables = [name for name in lengths if name.endswith(".csv")]
-        self._columns = {name: _columns(self.folder / name) for name in tables}
-        self._digests = {name: hashlib.sha256((self.folder / name).read_bytes()) for name in tables}
+        self._tables.go_on_from(name for name in lengths if name.endswith(".csv"))
 
     def beat(self, step: int, submission_s: float) -> None:
         """Leaves a sign of life, from which a later attempt learns how much it does again."""
@@ -295,25 +289,12 @@ class TrialRecord:
 
     def append(self, row: Mapping[str, float | int]) -> None:
         """Adds an evaluation; the columns are the first row's, in alphabetical order."""
-        self._append(MEASUREMENTS, sorted(row), [row])
+        self._tables.add(MEASUREMENTS, sorted(row), [row])
 
     def append_table(self, name: str, table: Mapping[str, Sequence[Any]]) -> None:
         """Adds rows to `<name>.csv`, given as columns; the first call's names and order count."""
         rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
-        self._append(f"{name}.csv", list(table), rows)
-
-    def _append(self, file: str, columns: list[str], rows: Sequence[Mapping[str, Any]]) -> None:
-        path = self.folder / file
-        lines = [] if file in self._columns else [columns]
-        columns = self._columns.setdefault(file, columns)
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([*lines, *([row[column] for column in columns] for row in rows)])
-        written = text.getvalue().encode()
-        self._digests.setdefault(file, hashlib.sha256()).update(written)
-        with recording(path), path.open("ab") as opened:
-            # In one piece for each evaluation: a reader never sees half a row.
-            opened.write(written)
+        self._tables.add(f"{name}.csv", list(table), rows)
 
     def check_tables(self) -> None:
         """Makes sure that the tables hold what was added to them.
@@ -321,14 +302,7 @@ class TrialRecord:
         Raises:
             UserError: If somebody else wrote there.
         """
-        for name, digest in self._digests.items():
-            with recording(self.folder):
-                found = file_sha256(self.folder / name)
-            if found != digest.hexdigest():
-                raise UserError(
-                    f"{name} does not hold what was written: the submission changed the trial's "
-                    "record, which the rules forbid (docs/rules.md)."
-                )
+        self._tables.check()
 
     def keep(self, arrays: Arrays) -> None:
         """Keeps the arrays with which the target was reached; verification measures them again."""
@@ -447,11 +421,6 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.stem.partition("_")[2])
-
-
-def _columns(table: Path) -> list[str]:
-    with table.open(newline="") as file:
-        return next(csv.reader(file))
 
 
 def _read_json(path: Path) -> Any:
