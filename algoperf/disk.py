@@ -122,6 +122,11 @@ def read_small(path: Path, most: int = SMALL) -> bytes:
     return path.read_bytes()
 
 
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where there is none."""
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
 def below(folder: Path) -> Iterator[os.DirEntry[str]]:
     """All that lies in a folder, however deep; nothing where there is none (any more).
 

@@ -13,15 +13,16 @@ Who takes a trial over renames its folder, so that whoever had it before can wri
 import json
 import os
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from algoperf import manifests, slowed, sources
+from algoperf import checkpoint_files, manifests, slowed, sources
+from algoperf.checkpoint_files import Arrays, Unusable
 from algoperf.disk import (
     CannotRecord,
     below,
+    entries,
     file_sha256,
     has_room,
     is_full,
@@ -53,26 +54,14 @@ from algoperf.records import (
 from algoperf.spec import Status
 from algoperf.tables import Tables
 
-if TYPE_CHECKING:
-    import numpy as np
-
 PARTIAL = ".partial"
 ENDED = ".ended"
 ATTEMPTS = "attempts.json"
 BEAT = "beat"
-FACTS = "facts"
 KEPT = {HYPERPARAMETERS, MANIFEST, META_DATA, OUTPUT, PARAMETERS, SOURCE, SOURCES, TRACEBACK}
 """What a finished trial's folder holds, besides tables."""
 
-_CHECKPOINT = re.compile(r"checkpoint_\d{1,18}\.npz")
-
 Restored = TypeVar("Restored")
-
-Arrays = Mapping[str, "np.ndarray"]
-
-
-class Unusable(Exception):
-    """A checkpoint that cannot be gone on from; the message says why."""
 
 
 class TrialRecord:
@@ -119,7 +108,7 @@ class TrialRecord:
                 if left != self.folder:
                     left.rename(self.folder)
                 self.attempts = _attempts(self.folder)
-                if not _checkpoints(self.folder):
+                if not checkpoint_files.listed(self.folder):
                     self._rewind(None, [])
                 return
             if left is not None:
@@ -190,7 +179,7 @@ class TrialRecord:
         """What earlier attempts left, the latest last."""
         named = re.compile(rf"\.{self.final.name}\.(\d+){re.escape(suffix)}")
         parent = self.final.parent
-        found = [(path, named.fullmatch(path.name)) for path in _entries(parent)]
+        found = [(path, named.fullmatch(path.name)) for path in entries(parent)]
         return [path for _, path in sorted((int(match[1]), path) for path, match in found if match)]
 
     def save(self, arrays: Arrays, facts: Mapping[str, Any]) -> None:
@@ -200,20 +189,13 @@ class TrialRecord:
             arrays: What `facts` has no room for.
             facts: JSON; with `step` and `submission_s`.
         """
-        import numpy as np  # planning a run does not need it
-
         with recording(self.folder):
             written = [self.folder / name for name in (*self._tables.files, OUTPUT)]
             files = {path.name: path for path in written if path.exists()}
             for path in files.values():
                 sync(path)
             lengths = {name: path.stat().st_size for name, path in files.items()}
-            text = json.dumps({**facts, "files": lengths}).encode()
-            with replacing(self.folder / f"checkpoint_{facts['step']}.npz") as file:
-                facts_array = np.frombuffer(text, np.uint8)
-                np.savez(file, allow_pickle=False, **{**arrays, FACTS: facts_array})
-            for old in _checkpoints(self.folder)[2:]:
-                old.unlink()
+            checkpoint_files.write(self.folder, arrays, {**facts, "files": lengths})
 
     def resume(self, restore: Callable[[Arrays, Mapping[str, Any]], Restored]) -> Restored | None:
         """Goes back to the latest checkpoint that can be used, or to the beginning.
@@ -226,10 +208,10 @@ class TrialRecord:
         """
         passed_over: list[str] = []
         with recording(self.folder):
-            checkpoints = _checkpoints(self.folder)
+            checkpoints = checkpoint_files.listed(self.folder)
             for path in checkpoints:
                 try:
-                    arrays, facts = read_checkpoint(path)
+                    arrays, facts = checkpoint_files.read(path)
                     self._check_lengths(facts["files"])
                     restored = restore(arrays, facts)
                 except Unusable as error:
@@ -262,11 +244,11 @@ class TrialRecord:
         self.attempts.append(attempt)
         again = f"it was cut off, and goes on from step {step}" if step else "it starts again"
         self.news = "; ".join([*passed_over, again])
-        for path in _entries(self.folder):
+        for path in entries(self.folder):
             if path.name in lengths:
                 os.truncate(path, lengths[path.name])
-            elif _CHECKPOINT.fullmatch(path.name):
-                if facts is None or _step_of(path) > step:
+            elif checkpoint_files.is_one(path):
+                if facts is None or checkpoint_files.step_of(path) > step:
                     path.unlink()
             elif path.name not in {SOURCE, SOURCES, HYPERPARAMETERS, ATTEMPTS, BEAT}:
                 remove(path)
@@ -306,7 +288,7 @@ class TrialRecord:
 
     def keep(self, arrays: Arrays) -> None:
         """Keeps the arrays with which the target was reached; verification measures them again."""
-        import numpy as np
+        import numpy as np  # planning a run does not need it
 
         with recording(self.folder), replacing(self.folder / PARAMETERS) as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -375,7 +357,7 @@ class TrialRecord:
     def _publish(self) -> None:
         """The trial has ended: what else is there is of no use, and it is final."""
         folder = self.ended
-        for path in _entries(folder):
+        for path in entries(folder):
             if path.name not in KEPT and not (path.suffix == ".csv" and path.is_file()):
                 remove(path)
         sync(folder)
@@ -390,37 +372,6 @@ class TrialRecord:
         else:
             folder.rename(self.final)
         sync(self.final.parent)
-
-
-def read_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    """The arrays and facts that `TrialRecord.save` was given.
-
-    Raises:
-        Unusable: If the file is not what was written.
-    """
-    import numpy as np
-
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive)  # each has a checksum, which is checked here
-        return arrays, json.loads(arrays.pop(FACTS).tobytes())
-    except Exception as error:
-        reason = "is truncated" if isinstance(error, zipfile.BadZipFile) else "is damaged"
-        raise Unusable(f"it {reason} ({error})") from error
-
-
-def _entries(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """The latest first."""
-    named = [path for path in _entries(folder) if _CHECKPOINT.fullmatch(path.name)]
-    return sorted(named, key=_step_of, reverse=True)
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.stem.partition("_")[2])
 
 
 def _read_json(path: Path) -> Any:
