@@ -10,23 +10,22 @@
 Who takes a trial over renames its folder, so that whoever had it before can write no more.
 """
 
-import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from algoperf import checkpoint_files, manifests, slowed, sources
+from algoperf import checkpoint_files, manifests, origin, slowed
 from algoperf.checkpoint_files import Arrays, Unusable
 from algoperf.disk import (
     CannotRecord,
-    below,
     entries,
     file_sha256,
     has_room,
     is_full,
     now,
+    read_json,
     read_small,
     recording,
     remove,
@@ -48,7 +47,6 @@ from algoperf.records import (
     TrialSpec,
     aside,
     is_of,
-    plain,
     read_manifest,
 )
 from algoperf.spec import Status
@@ -96,15 +94,14 @@ class TrialRecord:
 
         Raises also if the submission's file is not the one that was planned with.
         """
-        point = {} if self.spec.point is None else dict(self.spec.point)
-        contents = _source(self.spec)
+        contents = origin.source_of(self.spec)
         with recording(self.folder):
             self.final.parent.mkdir(parents=True, exist_ok=True)
             earlier = self._left(PARTIAL)
             left = earlier.pop() if earlier else None
             for folder in [*earlier, *self._left(ENDED)]:
                 remove(folder)
-            if left is not None and _is_begun(left, contents, point):
+            if left is not None and origin.is_begun(left, self.spec, contents):
                 if left != self.folder:
                     left.rename(self.folder)
                 self.attempts = _attempts(self.folder)
@@ -115,10 +112,7 @@ class TrialRecord:
                 self.news = "what was there of it is of another version of the file; starts anew"
                 remove(left)
             self.folder.mkdir()
-            for kept, content in _places(contents):
-                (self.folder / kept).parent.mkdir(parents=True, exist_ok=True)
-                (self.folder / kept).write_bytes(content)
-            write_json(self.folder / HYPERPARAMETERS, point)
+            origin.write(self.folder, self.spec, contents)
 
     def conclude(self) -> Ending | None:
         """Makes the trial final if an earlier attempt ended it and was cut off at the last move.
@@ -153,27 +147,14 @@ class TrialRecord:
     def _ending(self, folder: Path) -> Ending | None:
         """How the trial ended by the record in `folder`; None if that is not the trial's."""
         manifest = read_manifest(folder)
-        if manifest is None or not is_of(manifest, self.spec) or not self._is_own(folder):
+        if (
+            manifest is None
+            or not is_of(manifest, self.spec)
+            or not origin.is_own(folder, self.spec)
+        ):
             return None
         ending = manifest["ending"]
         return Ending(Status(ending["status"]), ending["reason"], ending.get("steps"))
-
-    def _is_own(self, folder: Path) -> bool:
-        """Whether source and point in it are the trial's: its process could write them."""
-        files = folder / SOURCES
-        try:
-            contents = {self.spec.path.name: read_small(folder / SOURCE)}
-            for entry in below(files):
-                if entry.is_file():
-                    name = os.path.relpath(entry.path, files)
-                    contents[name] = read_small(Path(entry.path))
-                if len(contents) > sources.MOST_FILES:
-                    return False
-        except OSError:
-            return False
-        point = {} if self.spec.point is None else dict(self.spec.point)
-        same = _read_json(folder / HYPERPARAMETERS) == plain(point)
-        return same and sources.digest(contents) == self.spec.sha256
 
     def _left(self, suffix: str) -> list[Path]:
         """What earlier attempts left, the latest last."""
@@ -250,7 +231,7 @@ class TrialRecord:
             elif checkpoint_files.is_one(path):
                 if facts is None or checkpoint_files.step_of(path) > step:
                     path.unlink()
-            elif path.name not in {SOURCE, SOURCES, HYPERPARAMETERS, ATTEMPTS, BEAT}:
+            elif path.name not in {*origin.FILES, ATTEMPTS, BEAT}:
                 remove(path)
         self._tables.go_on_from(name for name in lengths if name.endswith(".csv"))
 
@@ -314,7 +295,7 @@ class TrialRecord:
         try:
             if not self.folder.exists():
                 self.begin()
-            if self._is_own(self.folder):
+            if origin.is_own(self.folder, self.spec):
                 with recording(self.folder):
                     remove(self.folder / PARAMETERS)  # only what reached its target has them
                 return self.finish(ending, facts)
@@ -332,7 +313,7 @@ class TrialRecord:
     def is_possible(self) -> bool:
         """Whether it can be written as far as this process sees, whatever the trial's own says."""
         try:
-            _source(self.spec)
+            origin.source_of(self.spec)
         except CannotRecord:
             return False
         return self.folder.is_dir() and has_room(self.final.parent)
@@ -374,43 +355,6 @@ class TrialRecord:
         sync(self.final.parent)
 
 
-def _read_json(path: Path) -> Any:
-    """What the file holds; None if there is none or it is damaged."""
-    try:
-        return json.loads(read_small(path))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
 def _attempts(folder: Path) -> list[dict[str, Any]]:
-    found = _read_json(folder / ATTEMPTS)
+    found = read_json(folder / ATTEMPTS)
     return found if isinstance(found, list) else []
-
-
-def _is_begun(folder: Path, contents: Mapping[str, bytes], point: Mapping[str, Any]) -> bool:
-    """Whether this is the start of a trial of the same files at the same point."""
-    try:
-        same = all(read_small(folder / kept, len(was)) == was for kept, was in _places(contents))
-    except OSError:
-        return False
-    return same and _read_json(folder / HYPERPARAMETERS) == plain(point)
-
-
-def _places(contents: Mapping[str, bytes]) -> Iterator[tuple[Path, bytes]]:
-    """Where each of a submission's files is kept; its own comes first."""
-    for place, (name, content) in enumerate(contents.items()):
-        yield Path(SOURCES) / name if place else Path(SOURCE), content
-
-
-def _source(spec: TrialSpec) -> dict[str, bytes]:
-    """The submission's files, which have to be what they were when the trial was planned."""
-    try:
-        contents = sources.read(spec.path)
-    except OSError as error:
-        raise CannotRecord(f"{spec.path} cannot be read any more: {error.strerror}.") from error
-    if sources.digest(contents) != spec.sha256:
-        raise CannotRecord(
-            f"{spec.path} was changed while its trials were run. Those recorded are of the version "
-            f"before: move {spec.submission!r} in the results folder away, and run it again."
-        )
-    return contents
