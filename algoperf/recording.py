@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from algoperf import checkpoint_files, manifests, origin, slowed
+from algoperf import attempts, checkpoint_files, manifests, origin, slowed
 from algoperf.checkpoint_files import Arrays, Unusable
 from algoperf.disk import (
     CannotRecord,
@@ -24,9 +24,6 @@ from algoperf.disk import (
     file_sha256,
     has_room,
     is_full,
-    now,
-    read_json,
-    read_small,
     recording,
     remove,
     replacing,
@@ -54,8 +51,6 @@ from algoperf.tables import Tables
 
 PARTIAL = ".partial"
 ENDED = ".ended"
-ATTEMPTS = "attempts.json"
-BEAT = "beat"
 KEPT = {HYPERPARAMETERS, MANIFEST, META_DATA, OUTPUT, PARAMETERS, SOURCE, SOURCES, TRACEBACK}
 """What a finished trial's folder holds, besides tables."""
 
@@ -71,9 +66,7 @@ class TrialRecord:
         claim: Number of the claim under which it is written.
 
     Attributes:
-        attempts: For each time that the trial was cut off: when and at which step it went on, how
-            many steps and seconds were done again (None if unknown), which checkpoints could not be
-            used and why.
+        attempts: One for each time that the trial was cut off.
         news: What became of an earlier attempt, for whoever watches; empty if there was none.
     """
 
@@ -83,7 +76,7 @@ class TrialRecord:
         self.final = spec.folder(results)
         self.folder = self.final.with_name(f".{self.final.name}.{claim}{PARTIAL}")
         self.ended = self.folder.with_suffix(ENDED)
-        self.attempts: list[dict[str, Any]] = []
+        self.attempts: attempts.Attempts = []
         self.news = ""
         self._tables = Tables(self.folder)
 
@@ -104,7 +97,7 @@ class TrialRecord:
             if left is not None and origin.is_begun(left, self.spec, contents):
                 if left != self.folder:
                     left.rename(self.folder)
-                self.attempts = _attempts(self.folder)
+                self.attempts = attempts.read(self.folder)
                 if not checkpoint_files.listed(self.folder):
                     self._rewind(None, [])
                 return
@@ -214,41 +207,23 @@ class TrialRecord:
         """Everything in the folder as it was at that checkpoint, or at the beginning."""
         step = 0 if facts is None else facts["step"]
         lengths = {OUTPUT: 0} if facts is None else facts["files"]
-        reached, reached_s = self._last_beat()
-        attempt: dict[str, Any] = {"when": now(), "step": step}
-        attempt["repeated_steps"] = None if reached is None else max(reached - step, 0)
-        since_s = 0.0 if facts is None else facts["submission_s"]
-        attempt["repeated_s"] = None if reached_s is None else max(reached_s - since_s, 0.0)
-        attempt["passed_over"] = list(passed_over)
         # Told before anything else is changed: cut off once more, it is one attempt more.
-        write_json(self.folder / ATTEMPTS, [*self.attempts, attempt])
-        self.attempts.append(attempt)
-        again = f"it was cut off, and goes on from step {step}" if step else "it starts again"
-        self.news = "; ".join([*passed_over, again])
+        self.attempts = attempts.add(self.folder, self.attempts, facts, passed_over)
+        self.news = attempts.news_of(self.attempts[-1])
         for path in entries(self.folder):
             if path.name in lengths:
                 os.truncate(path, lengths[path.name])
             elif checkpoint_files.is_one(path):
                 if facts is None or checkpoint_files.step_of(path) > step:
                     path.unlink()
-            elif path.name not in {*origin.FILES, ATTEMPTS, BEAT}:
+            elif path.name not in origin.FILES | attempts.FILES:
                 remove(path)
         self._tables.go_on_from(name for name in lengths if name.endswith(".csv"))
 
     def beat(self, step: int, submission_s: float) -> None:
         """Leaves a sign of life, from which a later attempt learns how much it does again."""
         with recording(self.folder):
-            (self.folder / BEAT).write_text(f"{len(self.attempts)} {step} {submission_s!r}\n")
-
-    def _last_beat(self) -> tuple[int, float] | tuple[None, None]:
-        """Step and submission time [s] at the attempt's last sign of life, if it gave any."""
-        try:
-            attempt, step, submission_s = read_small(self.folder / BEAT, 1000).split()
-            if int(attempt) == len(self.attempts):
-                return int(step), float(submission_s)
-        except (OSError, ValueError):
-            pass
-        return None, None
+            attempts.beat(self.folder, len(self.attempts), step, submission_s)
 
     def append(self, row: Mapping[str, float | int]) -> None:
         """Adds an evaluation; the columns are the first row's, in alphabetical order."""
@@ -331,7 +306,7 @@ class TrialRecord:
             kept = self.folder / PARAMETERS
             if kept.exists():
                 facts = {**facts, "parameters_sha256": file_sha256(kept)}
-            facts = {**facts, "interruptions": _attempts(self.folder)}
+            facts = {**facts, "interruptions": attempts.read(self.folder)}
             write_json(self.folder / META_DATA, manifests.meta_data(self.spec, facts))
             write_json(self.folder / MANIFEST, manifests.manifest(self.spec, ending, facts))
 
@@ -353,8 +328,3 @@ class TrialRecord:
         else:
             folder.rename(self.final)
         sync(self.final.parent)
-
-
-def _attempts(folder: Path) -> list[dict[str, Any]]:
-    found = read_json(folder / ATTEMPTS)
-    return found if isinstance(found, list) else []
