@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from algoperf import attempts, checkpoint_files, manifests, origin, slowed
+from algoperf import attempts, checkpoint_files, manifests, origin
 from algoperf.checkpoint_files import Arrays, Unusable
 from algoperf.disk import (
     CannotRecord,
@@ -30,29 +30,21 @@ from algoperf.disk import (
     sync,
     write_json,
 )
+from algoperf.publishing import ending_of, publish
 from algoperf.records import (
-    HYPERPARAMETERS,
     MANIFEST,
     MEASUREMENTS,
     META_DATA,
     OUTPUT,
     PARAMETERS,
-    SOURCE,
-    SOURCES,
     TRACEBACK,
     Ending,
     TrialSpec,
-    aside,
-    is_of,
-    read_manifest,
 )
-from algoperf.spec import Status
 from algoperf.tables import Tables
 
 PARTIAL = ".partial"
 ENDED = ".ended"
-KEPT = {HYPERPARAMETERS, MANIFEST, META_DATA, OUTPUT, PARAMETERS, SOURCE, SOURCES, TRACEBACK}
-"""What a finished trial's folder holds, besides tables."""
 
 Restored = TypeVar("Restored")
 
@@ -115,10 +107,10 @@ class TrialRecord:
         """
         with recording(self.ended):
             for left in self._left(ENDED):
-                if (ending := self._ending(left)) is not None:
+                if (ending := ending_of(left, self.spec)) is not None:
                     if left != self.ended:
                         left.rename(self.ended)
-                    self._publish()
+                    publish(self.ended, self.final, self.spec)
                     return ending
         return None
 
@@ -132,22 +124,10 @@ class TrialRecord:
             How it ended; None if what is there is not the trial's.
         """
         with recording(self.folder):
-            if (ending := self._ending(self.folder)) is not None:
+            if (ending := ending_of(self.folder, self.spec)) is not None:
                 self.folder.rename(self.ended)
-                self._publish()
+                publish(self.ended, self.final, self.spec)
             return ending
-
-    def _ending(self, folder: Path) -> Ending | None:
-        """How the trial ended by the record in `folder`; None if that is not the trial's."""
-        manifest = read_manifest(folder)
-        if (
-            manifest is None
-            or not is_of(manifest, self.spec)
-            or not origin.is_own(folder, self.spec)
-        ):
-            return None
-        ending = manifest["ending"]
-        return Ending(Status(ending["status"]), ending["reason"], ending.get("steps"))
 
     def _left(self, suffix: str) -> list[Path]:
         """What earlier attempts left, the latest last."""
@@ -259,7 +239,7 @@ class TrialRecord:
         self.write(ending, facts)
         with recording(self.folder):
             self.folder.rename(self.ended)
-            self._publish()
+            publish(self.ended, self.final, self.spec)
         return self.final
 
     def close(self, ending: Ending, facts: Mapping[str, Any]) -> Path:
@@ -309,22 +289,3 @@ class TrialRecord:
             facts = {**facts, "interruptions": attempts.read(self.folder)}
             write_json(self.folder / META_DATA, manifests.meta_data(self.spec, facts))
             write_json(self.folder / MANIFEST, manifests.manifest(self.spec, ending, facts))
-
-    def _publish(self) -> None:
-        """The trial has ended: what else is there is of no use, and it is final."""
-        folder = self.ended
-        for path in entries(folder):
-            if path.name not in KEPT and not (path.suffix == ".csv" and path.is_file()):
-                remove(path)
-        sync(folder)
-        if self.spec.repeat and self.final.exists():
-            kept = aside(self.final, self.spec.repeat)
-            if slowed.less(read_manifest(folder), read_manifest(self.final)):
-                # Cut off between the two moves, the next run does the second, by `conclude`.
-                self.final.rename(kept)
-                folder.rename(self.final)
-            else:
-                folder.rename(kept)
-        else:
-            folder.rename(self.final)
-        sync(self.final.parent)

@@ -16,7 +16,7 @@ from algoperf import disk, machine, records, rulesets, study
 from algoperf.disk import CannotRecord
 from algoperf.executors import filling, local, patience
 from algoperf.executors.local import LocalExecutor
-from algoperf.recording import KEPT
+from algoperf.publishing import KEPT
 from algoperf.spec import Status
 
 GOOD = """
