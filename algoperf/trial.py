@@ -30,6 +30,7 @@ from algoperf.disk import now
 from algoperf.errors import TrainingComplete
 from algoperf.executors.watch import READ_EVERY_S
 from algoperf.guard import Guard, RuleBroken
+from algoperf.loading import load
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending, TrialSpec
 from algoperf.resuming import Saver, reporting
@@ -45,7 +46,7 @@ from algoperf.running import (
     under_way,
 )
 from algoperf.spec import Batch, ModelState, Params, Progress, Status, TrainState
-from algoperf.submission import Algorithm, load
+from algoperf.submission import Algorithm
 from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
 
 COMPILE_LIMIT_S = 120.0

@@ -21,8 +21,9 @@ import optax
 from alternation import head, ratios, rounds, row, spread
 
 from algoperf import allocation, registry, tuning
+from algoperf.loading import load
 from algoperf.spec import Batch, Progress
-from algoperf.submission import Algorithm, from_optax, load
+from algoperf.submission import Algorithm, from_optax
 from algoperf.trial import initial_state
 from algoperf.workload import Workload, WorkloadView
 

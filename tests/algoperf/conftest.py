@@ -4,10 +4,11 @@ import optax
 import pytest
 
 from algoperf import machine, records, registry, rulesets, trial
+from algoperf.loading import Submission
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec, read_measurements
 from algoperf.rulesets import Ruleset, WorkloadRules
-from algoperf.submission import Algorithm, Submission, from_optax
+from algoperf.submission import Algorithm, from_optax
 from tests import tiny
 
 SGD = from_optax(lambda hp, workload: optax.sgd(0.3), steps=lambda workload: workload.step_hint)

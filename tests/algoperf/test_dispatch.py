@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from algoperf import dispatch, registry, running, submission, trial, tuning
+from algoperf import dispatch, loading, registry, running, trial, tuning
 from algoperf.clock import Clock
 from algoperf.dispatch import STEPS, Several, Traced
 from algoperf.records import TrialSpec
@@ -59,13 +59,13 @@ def test_they_leave_the_same_bits():
 
 def traced_submissions() -> list[str]:
     names = registry.submission_names()
-    return [n for n in names if isinstance(submission.load(n).algorithm.update, Traced)]
+    return [n for n in names if isinstance(loading.load(n).algorithm.update, Traced)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", traced_submissions())
 def test_they_leave_the_same_bits_for_every_submission(name):
-    loaded = submission.load(name)
+    loaded = loading.load(name)
     space = loaded.search_space
     point = None if space is None else tuning.draw(space, 1, seed=0)[0]
     algorithm = dataclasses.replace(loaded.algorithm, select_batch=Algorithm.select_batch)

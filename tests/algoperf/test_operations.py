@@ -11,8 +11,9 @@ from jax.core import Tracer
 
 from algoperf import operations, trial
 from algoperf.errors import TrainingComplete
+from algoperf.loading import load
 from algoperf.spec import Progress, TrainState
-from algoperf.submission import Algorithm, load
+from algoperf.submission import Algorithm
 from algoperf.workload import WorkloadView
 from tests import tiny
 
