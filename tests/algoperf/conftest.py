@@ -1,9 +1,17 @@
-"""What tests of trials share: one in their own process, on a workload that compiles in a moment."""
+"""What tests of trials share: one in the test's process, on a workload that compiles in a moment.
+
+And one in a process of its own, as users' trials are.
+"""
+
+import json
+import textwrap
+from pathlib import Path
 
 import optax
 import pytest
 
-from algoperf import machine, records, registry, rulesets, trial
+from algoperf import machine, records, registry, rulesets, study, trial
+from algoperf.executors.local import LocalExecutor
 from algoperf.loading import Submission
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec, read_measurements
@@ -12,6 +20,23 @@ from algoperf.submission import Algorithm, from_optax
 from tests import tiny
 
 SGD = from_optax(lambda hp, workload: optax.sgd(0.3), steps=lambda workload: workload.step_hint)
+
+GOOD = """
+    import optax
+    from algoperf import from_optax
+    submission = from_optax(lambda hp, workload: optax.sgd(0.1))
+"""
+"""Reaches an easy target at once."""
+
+LONG = """
+    import os, signal, subprocess, sys, time, jax
+    def init(workload, params, hyperparameters, key): return ()
+    def update(workload, train, batch, key, progress):
+        if progress.step == 3:
+            {fault}
+        return train
+"""
+"""Does something in its fourth step."""
 
 
 class Time:
@@ -74,3 +99,30 @@ def run(tmp_path, monkeypatch):
         return ending, rows, facts
 
     return run_
+
+
+def planned(text: str, rules: Path, folder: Path) -> TrialSpec:
+    """The first trial of a submission with that text, whose results go into `folder`."""
+    source = folder / "mine.py"
+    source.write_text(textwrap.dedent(text))
+    plan = study.plan(
+        [str(source)], ["digits_autoencoder"], rulesets.load(rules), folder / "results", studies=1
+    )
+    return plan.todo[0]
+
+
+@pytest.fixture
+def execute(tmp_path, easy_rules):
+    """Runs a submission's text: (ending, folder, manifest, beats)."""
+    executor = LocalExecutor(tmp_path / "results", ["workloads.digits_autoencoder"])
+
+    def execute_(text: str):
+        spec = planned(text, easy_rules, tmp_path)
+        beats = []
+        ending = executor.run(spec, beats.append)
+        folder = spec.folder(tmp_path / "results")
+        manifest = json.loads((folder / "manifest.json").read_text())
+        assert manifest["ending"]["status"] == ending.status
+        return ending, folder, manifest, beats
+
+    return execute_
