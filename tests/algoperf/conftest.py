@@ -1,12 +1,13 @@
 """What tests of trials share: one in the test's process, on a workload that compiles in a moment.
 
-And one in a process of its own, as users' trials are.
+And one in a process of its own, as users' trials are; and one that is recorded but not run.
 """
 
 import json
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import optax
 import pytest
 
@@ -14,8 +15,9 @@ from algoperf import machine, records, registry, rulesets, study, trial
 from algoperf.executors.local import LocalExecutor
 from algoperf.loading import Submission
 from algoperf.recording import TrialRecord
-from algoperf.records import TrialSpec, read_measurements
+from algoperf.records import Ending, TrialSpec, read_measurements
 from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.spec import Status, Target
 from algoperf.submission import Algorithm, from_optax
 from tests import tiny
 
@@ -37,6 +39,9 @@ LONG = """
         return train
 """
 """Does something in its fourth step."""
+
+ENDING = Ending(Status.FINISHED_EARLY, "for the test", 30)
+FAILED = Ending(Status.FAILED, "for the test", None)
 
 
 class Time:
@@ -126,3 +131,36 @@ def execute(tmp_path, easy_rules):
         return ending, folder, manifest, beats
 
     return execute_
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Begins the trial under a claim: its record."""
+    source = tmp_path / "mine.py"
+    source.write_text("# the source\n")
+    target = Target("loss", 0.5, higher_is_better=False)
+    spec = TrialSpec(
+        "mine", source, registry.source_hash(source), "glyphs", 1, 1, 7, {"rate": 0.1},
+        Ruleset.EXTERNAL, "quick", WorkloadRules(target, target, 100.0, 10),
+    )  # fmt: skip
+
+    def start_(claim: int = 1) -> TrialRecord:
+        record = TrialRecord(spec, tmp_path / "results", claim)
+        record.begin()
+        return record
+
+    return start_
+
+
+def advance(record: TrialRecord, *steps: int) -> None:
+    """An evaluation, a table's rows, and a checkpoint, at each step."""
+    for step in steps:
+        record.append({"global_step": step, "loss": 1 / step})
+        record.append_table("answers", {"step": [step, step], "answer": ["a", "b"]})
+        record.beat(step, float(step))
+        arrays = {"0": np.arange(1000 * step), "1": np.asarray(step / 3)}
+        record.save(arrays, {"step": step, "submission_s": float(step)})
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
