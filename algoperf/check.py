@@ -17,7 +17,8 @@ from algoperf.loading import Submission, examine
 from algoperf.rulesets import Rules
 from algoperf.spec import Batch, Progress, Split, TrainState
 from algoperf.trial import initial_state
-from algoperf.workload import Evaluator, WorkloadView
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator
 
 STEPS = 3
 

@@ -25,7 +25,8 @@ from algoperf import tuning
 from algoperf.data import BatchStream
 from algoperf.dispatch import Traced
 from algoperf.spec import Batch, ModelState, Params, Progress, TrainState
-from algoperf.workload import Workload, WorkloadView
+from algoperf.view import WorkloadView
+from algoperf.workload import Workload
 
 SIGNATURES = {
     "init": ("workload", "params", "hyperparameters", "key"),

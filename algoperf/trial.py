@@ -47,7 +47,8 @@ from algoperf.running import (
 )
 from algoperf.spec import Batch, ModelState, Params, Progress, Status, TrainState
 from algoperf.submission import Algorithm
-from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator, Workload, init_model
 
 COMPILE_LIMIT_S = 120.0
 """Beyond ten budgets, how much compilation a trial may do."""

@@ -26,7 +26,8 @@ from algoperf import caches, compilation, loading, registry, trial
 from algoperf.data import ArrayDataset, Arrays, hash_of
 from algoperf.spec import Batch, Progress, Split
 from algoperf.submission import Algorithm
-from algoperf.workload import Evaluator, Workload, WorkloadView
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator, Workload
 from workloads.datasets import glyphs
 
 POINT = {"learning_rate": 5e-3, "one_minus_beta1": 0.1, "weight_decay": 1e-2, "warmup": 0.05}

@@ -21,7 +21,8 @@ from algoperf.data import hash_of
 from algoperf.loading import load
 from algoperf.spec import ParameterType, Progress, Split, TrainState
 from algoperf.submission import from_optax
-from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator, Workload, init_model
 
 WORKLOADS = {
     name: workload

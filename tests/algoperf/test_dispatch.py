@@ -17,7 +17,8 @@ from algoperf.records import TrialSpec
 from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.spec import Status
 from algoperf.submission import Algorithm, from_optax
-from algoperf.workload import Workload, WorkloadView
+from algoperf.view import WorkloadView
+from algoperf.workload import Workload
 from tests import tiny
 from tests.algoperf.conftest import SGD, Time
 from tests.states import AVERAGED, bits

@@ -14,7 +14,7 @@ from algoperf.errors import TrainingComplete
 from algoperf.loading import load
 from algoperf.spec import Progress, TrainState
 from algoperf.submission import Algorithm
-from algoperf.workload import WorkloadView
+from algoperf.view import WorkloadView
 from tests import tiny
 
 FORM = """

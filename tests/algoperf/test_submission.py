@@ -9,7 +9,8 @@ from algoperf.errors import TrainingComplete
 from algoperf.spec import Progress, TrainState
 from algoperf.submission import _optax_step, from_optax
 from algoperf.trial import initial_state
-from algoperf.workload import WorkloadView, init_model
+from algoperf.view import WorkloadView
+from algoperf.workload import init_model
 from tests import tiny
 
 NOW = Progress(0, 0.0, 1.0, ())
