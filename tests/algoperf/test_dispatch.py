@@ -13,6 +13,7 @@ import pytest
 from algoperf import dispatch, loading, registry, running, trial, tuning
 from algoperf.clock import Clock
 from algoperf.dispatch import STEPS, Several, Traced
+from algoperf.loop import train_loop
 from algoperf.records import TrialSpec
 from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.spec import Status
@@ -181,13 +182,13 @@ def test_from_any_checkpoint_it_goes_on_to_the_same_bits(dispatches, monkeypatch
         return lambda point: kept.append(dataclasses.replace(point, train=copied))
 
     whole = prepared(workload, save=save)
-    trial.train_loop(whole)
+    train_loop(whole)
     assert [point.step for point in kept] == [27, 54, 81, 108, 135]
     assert all(point.keys == point.batches == point.step for point in kept)
     for point in kept:
         dispatches.clear()
         rest = prepared(workload, find=lambda _, point=point: point)
-        trial.train_loop(rest)
+        train_loop(rest)
         assert bits(rest.train) == bits(whole.train)
         assert rest.step == whole.step == 150
         assert len(dispatches) == 2 * (5 - point.step // 27) + 1  # what the whole had left
