@@ -13,11 +13,12 @@ from algoperf import contract, inspection, operations, registry, rulesets, sourc
 from algoperf.data import BatchStream
 from algoperf.errors import TrainingComplete, UserError
 from algoperf.guard import Guard, RuleBroken
+from algoperf.loading import Submission, examine
 from algoperf.rulesets import Rules
 from algoperf.spec import Batch, Progress, Split, TrainState
-from algoperf.submission import Submission, examine
 from algoperf.trial import initial_state
-from algoperf.workload import Evaluator, WorkloadView
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator
 
 STEPS = 3
 

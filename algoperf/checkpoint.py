@@ -16,8 +16,8 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from algoperf import sharding
+from algoperf.checkpoint_files import Unusable
 from algoperf.contract import array_types
-from algoperf.recording import Unusable
 from algoperf.spec import Evaluation, TrainState
 
 SKELETON = "skeleton"

@@ -122,6 +122,19 @@ def read_small(path: Path, most: int = SMALL) -> bytes:
     return path.read_bytes()
 
 
+def read_json(path: Path) -> Any:
+    """What a file holds; None if there is none or it is damaged."""
+    try:
+        return json.loads(read_small(path))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where there is none."""
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
 def below(folder: Path) -> Iterator[os.DirEntry[str]]:
     """All that lies in a folder, however deep; nothing where there is none (any more).
 

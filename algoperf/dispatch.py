@@ -19,7 +19,8 @@ from algoperf.spec import Batch, Progress, TrainState
 
 if TYPE_CHECKING:
     from algoperf.submission import Algorithm
-    from algoperf.workload import Workload, WorkloadView
+    from algoperf.view import WorkloadView
+    from algoperf.workload import Workload
 
 STEPS = 10
 """How many go together; a divisor of most numbers of steps between evaluations."""

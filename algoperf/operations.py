@@ -20,7 +20,7 @@ from algoperf.spec import Progress, TrainState
 
 if TYPE_CHECKING:
     from algoperf.submission import Algorithm
-    from algoperf.workload import WorkloadView
+    from algoperf.view import WorkloadView
 
 
 _NEEDS_VALUES = (

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from algoperf.spec import ParameterType, Params
-from algoperf.workload import WorkloadView
+from algoperf.view import WorkloadView
 
 _INPUTS_FIRST = frozenset(
     [

@@ -10,72 +10,43 @@
 Who takes a trial over renames its folder, so that whoever had it before can write no more.
 """
 
-import csv
-import hashlib
-import io
-import json
 import os
 import re
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from algoperf import manifests, slowed, sources
+from algoperf import attempts, checkpoint_files, manifests, origin
+from algoperf.checkpoint_files import Arrays, Unusable
 from algoperf.disk import (
     CannotRecord,
-    below,
+    entries,
     file_sha256,
     has_room,
     is_full,
-    now,
-    read_small,
     recording,
     remove,
     replacing,
     sync,
     write_json,
 )
-from algoperf.errors import UserError
+from algoperf.publishing import ending_of, publish
 from algoperf.records import (
-    HYPERPARAMETERS,
     MANIFEST,
     MEASUREMENTS,
     META_DATA,
     OUTPUT,
     PARAMETERS,
-    SOURCE,
-    SOURCES,
     TRACEBACK,
     Ending,
     TrialSpec,
-    aside,
-    is_of,
-    plain,
-    read_manifest,
 )
-from algoperf.spec import Status
-
-if TYPE_CHECKING:
-    import numpy as np
+from algoperf.tables import Tables
 
 PARTIAL = ".partial"
 ENDED = ".ended"
-ATTEMPTS = "attempts.json"
-BEAT = "beat"
-FACTS = "facts"
-KEPT = {HYPERPARAMETERS, MANIFEST, META_DATA, OUTPUT, PARAMETERS, SOURCE, SOURCES, TRACEBACK}
-"""What a finished trial's folder holds, besides tables."""
-
-_CHECKPOINT = re.compile(r"checkpoint_\d{1,18}\.npz")
 
 Restored = TypeVar("Restored")
-
-Arrays = Mapping[str, "np.ndarray"]
-
-
-class Unusable(Exception):
-    """A checkpoint that cannot be gone on from; the message says why."""
 
 
 class TrialRecord:
@@ -87,9 +58,7 @@ class TrialRecord:
         claim: Number of the claim under which it is written.
 
     Attributes:
-        attempts: For each time that the trial was cut off: when and at which step it went on, how
-            many steps and seconds were done again (None if unknown), which checkpoints could not be
-            used and why.
+        attempts: One for each time that the trial was cut off.
         news: What became of an earlier attempt, for whoever watches; empty if there was none.
     """
 
@@ -99,10 +68,9 @@ class TrialRecord:
         self.final = spec.folder(results)
         self.folder = self.final.with_name(f".{self.final.name}.{claim}{PARTIAL}")
         self.ended = self.folder.with_suffix(ENDED)
-        self.attempts: list[dict[str, Any]] = []
+        self.attempts: attempts.Attempts = []
         self.news = ""
-        self._columns: dict[str, list[str]] = {}
-        self._digests: dict[str, Any] = {}
+        self._tables = Tables(self.folder)
 
     def begin(self) -> None:
         """A folder with source and point, and what an earlier attempt left if it was of the same.
@@ -111,29 +79,25 @@ class TrialRecord:
 
         Raises also if the submission's file is not the one that was planned with.
         """
-        point = {} if self.spec.point is None else dict(self.spec.point)
-        contents = _source(self.spec)
+        contents = origin.source_of(self.spec)
         with recording(self.folder):
             self.final.parent.mkdir(parents=True, exist_ok=True)
             earlier = self._left(PARTIAL)
             left = earlier.pop() if earlier else None
             for folder in [*earlier, *self._left(ENDED)]:
                 remove(folder)
-            if left is not None and _is_begun(left, contents, point):
+            if left is not None and origin.is_begun(left, self.spec, contents):
                 if left != self.folder:
                     left.rename(self.folder)
-                self.attempts = _attempts(self.folder)
-                if not _checkpoints(self.folder):
+                self.attempts = attempts.read(self.folder)
+                if not checkpoint_files.listed(self.folder):
                     self._rewind(None, [])
                 return
             if left is not None:
                 self.news = "what was there of it is of another version of the file; starts anew"
                 remove(left)
             self.folder.mkdir()
-            for kept, content in _places(contents):
-                (self.folder / kept).parent.mkdir(parents=True, exist_ok=True)
-                (self.folder / kept).write_bytes(content)
-            write_json(self.folder / HYPERPARAMETERS, point)
+            origin.write(self.folder, self.spec, contents)
 
     def conclude(self) -> Ending | None:
         """Makes the trial final if an earlier attempt ended it and was cut off at the last move.
@@ -143,10 +107,10 @@ class TrialRecord:
         """
         with recording(self.ended):
             for left in self._left(ENDED):
-                if (ending := self._ending(left)) is not None:
+                if (ending := ending_of(left, self.spec)) is not None:
                     if left != self.ended:
                         left.rename(self.ended)
-                    self._publish()
+                    publish(self.ended, self.final, self.spec)
                     return ending
         return None
 
@@ -160,41 +124,16 @@ class TrialRecord:
             How it ended; None if what is there is not the trial's.
         """
         with recording(self.folder):
-            if (ending := self._ending(self.folder)) is not None:
+            if (ending := ending_of(self.folder, self.spec)) is not None:
                 self.folder.rename(self.ended)
-                self._publish()
+                publish(self.ended, self.final, self.spec)
             return ending
-
-    def _ending(self, folder: Path) -> Ending | None:
-        """How the trial ended by the record in `folder`; None if that is not the trial's."""
-        manifest = read_manifest(folder)
-        if manifest is None or not is_of(manifest, self.spec) or not self._is_own(folder):
-            return None
-        ending = manifest["ending"]
-        return Ending(Status(ending["status"]), ending["reason"], ending.get("steps"))
-
-    def _is_own(self, folder: Path) -> bool:
-        """Whether source and point in it are the trial's: its process could write them."""
-        files = folder / SOURCES
-        try:
-            contents = {self.spec.path.name: read_small(folder / SOURCE)}
-            for entry in below(files):
-                if entry.is_file():
-                    name = os.path.relpath(entry.path, files)
-                    contents[name] = read_small(Path(entry.path))
-                if len(contents) > sources.MOST_FILES:
-                    return False
-        except OSError:
-            return False
-        point = {} if self.spec.point is None else dict(self.spec.point)
-        same = _read_json(folder / HYPERPARAMETERS) == plain(point)
-        return same and sources.digest(contents) == self.spec.sha256
 
     def _left(self, suffix: str) -> list[Path]:
         """What earlier attempts left, the latest last."""
         named = re.compile(rf"\.{self.final.name}\.(\d+){re.escape(suffix)}")
         parent = self.final.parent
-        found = [(path, named.fullmatch(path.name)) for path in _entries(parent)]
+        found = [(path, named.fullmatch(path.name)) for path in entries(parent)]
         return [path for _, path in sorted((int(match[1]), path) for path, match in found if match)]
 
     def save(self, arrays: Arrays, facts: Mapping[str, Any]) -> None:
@@ -204,20 +143,13 @@ class TrialRecord:
             arrays: What `facts` has no room for.
             facts: JSON; with `step` and `submission_s`.
         """
-        import numpy as np  # planning a run does not need it
-
         with recording(self.folder):
-            written = [self.folder / name for name in (*self._columns, OUTPUT)]
+            written = [self.folder / name for name in (*self._tables.files, OUTPUT)]
             files = {path.name: path for path in written if path.exists()}
             for path in files.values():
                 sync(path)
             lengths = {name: path.stat().st_size for name, path in files.items()}
-            text = json.dumps({**facts, "files": lengths}).encode()
-            with replacing(self.folder / f"checkpoint_{facts['step']}.npz") as file:
-                facts_array = np.frombuffer(text, np.uint8)
-                np.savez(file, allow_pickle=False, **{**arrays, FACTS: facts_array})
-            for old in _checkpoints(self.folder)[2:]:
-                old.unlink()
+            checkpoint_files.write(self.folder, arrays, {**facts, "files": lengths})
 
     def resume(self, restore: Callable[[Arrays, Mapping[str, Any]], Restored]) -> Restored | None:
         """Goes back to the latest checkpoint that can be used, or to the beginning.
@@ -230,10 +162,10 @@ class TrialRecord:
         """
         passed_over: list[str] = []
         with recording(self.folder):
-            checkpoints = _checkpoints(self.folder)
+            checkpoints = checkpoint_files.listed(self.folder)
             for path in checkpoints:
                 try:
-                    arrays, facts = read_checkpoint(path)
+                    arrays, facts = checkpoint_files.read(path)
                     self._check_lengths(facts["files"])
                     restored = restore(arrays, facts)
                 except Unusable as error:
@@ -255,65 +187,32 @@ class TrialRecord:
         """Everything in the folder as it was at that checkpoint, or at the beginning."""
         step = 0 if facts is None else facts["step"]
         lengths = {OUTPUT: 0} if facts is None else facts["files"]
-        reached, reached_s = self._last_beat()
-        attempt: dict[str, Any] = {"when": now(), "step": step}
-        attempt["repeated_steps"] = None if reached is None else max(reached - step, 0)
-        since_s = 0.0 if facts is None else facts["submission_s"]
-        attempt["repeated_s"] = None if reached_s is None else max(reached_s - since_s, 0.0)
-        attempt["passed_over"] = list(passed_over)
         # Told before anything else is changed: cut off once more, it is one attempt more.
-        write_json(self.folder / ATTEMPTS, [*self.attempts, attempt])
-        self.attempts.append(attempt)
-        again = f"it was cut off, and goes on from step {step}" if step else "it starts again"
-        self.news = "; ".join([*passed_over, again])
-        for path in _entries(self.folder):
+        self.attempts = attempts.add(self.folder, self.attempts, facts, passed_over)
+        self.news = attempts.news_of(self.attempts[-1])
+        for path in entries(self.folder):
             if path.name in lengths:
                 os.truncate(path, lengths[path.name])
-            elif _CHECKPOINT.fullmatch(path.name):
-                if facts is None or _step_of(path) > step:
+            elif checkpoint_files.is_one(path):
+                if facts is None or checkpoint_files.step_of(path) > step:
                     path.unlink()
-            elif path.name not in {SOURCE, SOURCES, HYPERPARAMETERS, ATTEMPTS, BEAT}:
+            elif path.name not in origin.FILES | attempts.FILES:
                 remove(path)
-        tables = [name for name in lengths if name.endswith(".csv")]
-        self._columns = {name: _columns(self.folder / name) for name in tables}
-        self._digests = {name: hashlib.sha256((self.folder / name).read_bytes()) for name in tables}
+        self._tables.go_on_from(name for name in lengths if name.endswith(".csv"))
 
     def beat(self, step: int, submission_s: float) -> None:
         """Leaves a sign of life, from which a later attempt learns how much it does again."""
         with recording(self.folder):
-            (self.folder / BEAT).write_text(f"{len(self.attempts)} {step} {submission_s!r}\n")
-
-    def _last_beat(self) -> tuple[int, float] | tuple[None, None]:
-        """Step and submission time [s] at the attempt's last sign of life, if it gave any."""
-        try:
-            attempt, step, submission_s = read_small(self.folder / BEAT, 1000).split()
-            if int(attempt) == len(self.attempts):
-                return int(step), float(submission_s)
-        except (OSError, ValueError):
-            pass
-        return None, None
+            attempts.beat(self.folder, len(self.attempts), step, submission_s)
 
     def append(self, row: Mapping[str, float | int]) -> None:
         """Adds an evaluation; the columns are the first row's, in alphabetical order."""
-        self._append(MEASUREMENTS, sorted(row), [row])
+        self._tables.add(MEASUREMENTS, sorted(row), [row])
 
     def append_table(self, name: str, table: Mapping[str, Sequence[Any]]) -> None:
         """Adds rows to `<name>.csv`, given as columns; the first call's names and order count."""
         rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
-        self._append(f"{name}.csv", list(table), rows)
-
-    def _append(self, file: str, columns: list[str], rows: Sequence[Mapping[str, Any]]) -> None:
-        path = self.folder / file
-        lines = [] if file in self._columns else [columns]
-        columns = self._columns.setdefault(file, columns)
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([*lines, *([row[column] for column in columns] for row in rows)])
-        written = text.getvalue().encode()
-        self._digests.setdefault(file, hashlib.sha256()).update(written)
-        with recording(path), path.open("ab") as opened:
-            # In one piece for each evaluation: a reader never sees half a row.
-            opened.write(written)
+        self._tables.add(f"{name}.csv", list(table), rows)
 
     def check_tables(self) -> None:
         """Makes sure that the tables hold what was added to them.
@@ -321,18 +220,11 @@ class TrialRecord:
         Raises:
             UserError: If somebody else wrote there.
         """
-        for name, digest in self._digests.items():
-            with recording(self.folder):
-                found = file_sha256(self.folder / name)
-            if found != digest.hexdigest():
-                raise UserError(
-                    f"{name} does not hold what was written: the submission changed the trial's "
-                    "record, which the rules forbid (docs/rules.md)."
-                )
+        self._tables.check()
 
     def keep(self, arrays: Arrays) -> None:
         """Keeps the arrays with which the target was reached; verification measures them again."""
-        import numpy as np
+        import numpy as np  # planning a run does not need it
 
         with recording(self.folder), replacing(self.folder / PARAMETERS) as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -347,7 +239,7 @@ class TrialRecord:
         self.write(ending, facts)
         with recording(self.folder):
             self.folder.rename(self.ended)
-            self._publish()
+            publish(self.ended, self.final, self.spec)
         return self.final
 
     def close(self, ending: Ending, facts: Mapping[str, Any]) -> Path:
@@ -358,7 +250,7 @@ class TrialRecord:
         try:
             if not self.folder.exists():
                 self.begin()
-            if self._is_own(self.folder):
+            if origin.is_own(self.folder, self.spec):
                 with recording(self.folder):
                     remove(self.folder / PARAMETERS)  # only what reached its target has them
                 return self.finish(ending, facts)
@@ -376,7 +268,7 @@ class TrialRecord:
     def is_possible(self) -> bool:
         """Whether it can be written as far as this process sees, whatever the trial's own says."""
         try:
-            _source(self.spec)
+            origin.source_of(self.spec)
         except CannotRecord:
             return False
         return self.folder.is_dir() and has_room(self.final.parent)
@@ -394,103 +286,6 @@ class TrialRecord:
             kept = self.folder / PARAMETERS
             if kept.exists():
                 facts = {**facts, "parameters_sha256": file_sha256(kept)}
-            facts = {**facts, "interruptions": _attempts(self.folder)}
+            facts = {**facts, "interruptions": attempts.read(self.folder)}
             write_json(self.folder / META_DATA, manifests.meta_data(self.spec, facts))
             write_json(self.folder / MANIFEST, manifests.manifest(self.spec, ending, facts))
-
-    def _publish(self) -> None:
-        """The trial has ended: what else is there is of no use, and it is final."""
-        folder = self.ended
-        for path in _entries(folder):
-            if path.name not in KEPT and not (path.suffix == ".csv" and path.is_file()):
-                remove(path)
-        sync(folder)
-        if self.spec.repeat and self.final.exists():
-            kept = aside(self.final, self.spec.repeat)
-            if slowed.less(read_manifest(folder), read_manifest(self.final)):
-                # Cut off between the two moves, the next run does the second, by `conclude`.
-                self.final.rename(kept)
-                folder.rename(self.final)
-            else:
-                folder.rename(kept)
-        else:
-            folder.rename(self.final)
-        sync(self.final.parent)
-
-
-def read_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    """The arrays and facts that `TrialRecord.save` was given.
-
-    Raises:
-        Unusable: If the file is not what was written.
-    """
-    import numpy as np
-
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive)  # each has a checksum, which is checked here
-        return arrays, json.loads(arrays.pop(FACTS).tobytes())
-    except Exception as error:
-        reason = "is truncated" if isinstance(error, zipfile.BadZipFile) else "is damaged"
-        raise Unusable(f"it {reason} ({error})") from error
-
-
-def _entries(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """The latest first."""
-    named = [path for path in _entries(folder) if _CHECKPOINT.fullmatch(path.name)]
-    return sorted(named, key=_step_of, reverse=True)
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.stem.partition("_")[2])
-
-
-def _columns(table: Path) -> list[str]:
-    with table.open(newline="") as file:
-        return next(csv.reader(file))
-
-
-def _read_json(path: Path) -> Any:
-    """What the file holds; None if there is none or it is damaged."""
-    try:
-        return json.loads(read_small(path))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def _attempts(folder: Path) -> list[dict[str, Any]]:
-    found = _read_json(folder / ATTEMPTS)
-    return found if isinstance(found, list) else []
-
-
-def _is_begun(folder: Path, contents: Mapping[str, bytes], point: Mapping[str, Any]) -> bool:
-    """Whether this is the start of a trial of the same files at the same point."""
-    try:
-        same = all(read_small(folder / kept, len(was)) == was for kept, was in _places(contents))
-    except OSError:
-        return False
-    return same and _read_json(folder / HYPERPARAMETERS) == plain(point)
-
-
-def _places(contents: Mapping[str, bytes]) -> Iterator[tuple[Path, bytes]]:
-    """Where each of a submission's files is kept; its own comes first."""
-    for place, (name, content) in enumerate(contents.items()):
-        yield Path(SOURCES) / name if place else Path(SOURCE), content
-
-
-def _source(spec: TrialSpec) -> dict[str, bytes]:
-    """The submission's files, which have to be what they were when the trial was planned."""
-    try:
-        contents = sources.read(spec.path)
-    except OSError as error:
-        raise CannotRecord(f"{spec.path} cannot be read any more: {error.strerror}.") from error
-    if sources.digest(contents) != spec.sha256:
-        raise CannotRecord(
-            f"{spec.path} was changed while its trials were run. Those recorded are of the version "
-            f"before: move {spec.submission!r} in the results folder away, and run it again."
-        )
-    return contents

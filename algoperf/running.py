@@ -16,7 +16,8 @@ from algoperf.data import BatchStream
 from algoperf.records import Beat
 from algoperf.spec import Evaluation, ModelState, Params, Progress, Split, TrainState
 from algoperf.submission import Algorithm
-from algoperf.workload import Standing, Workload, WorkloadView
+from algoperf.view import WorkloadView
+from algoperf.workload import Standing, Workload
 
 HEARTBEAT_S = 0.5
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from algoperf import machine, records, registry, study
+from algoperf import granted, machine, records, registry, study
 from algoperf.records import TrialSpec
 from algoperf.rulesets import Rules, Ruleset
 
@@ -90,7 +90,7 @@ def find(
         ruleset = next((Ruleset(manifest["ruleset"]) for manifest in own), None)
         if ruleset is None:
             continue
-        places = study.places(results, name, workloads, rules.tuning[ruleset], studies)
+        places = granted.places(results, name, workloads, rules.tuning[ruleset], studies)
         for (number, workload, trial), folder in places.items():
             manifest = manifests.get(folder)
             slow = slowdown(manifest, known)
@@ -103,7 +103,7 @@ def find(
                 workload=workload,
                 study=number,
                 trial=trial,
-                seed=study.seed_of(rules.seed, number, workload, trial),
+                seed=granted.seed_of(rules.seed, number, workload, trial),
                 point=manifest.get("point"),
                 ruleset=ruleset,
                 rules=rules.name,

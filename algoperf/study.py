@@ -1,6 +1,5 @@
 """What has to be run, what is there already, what is missing. No jax until something is."""
 
-import hashlib
 import math
 import time
 from collections import deque
@@ -10,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from algoperf import reading, records, registry, tuning
+from algoperf import granted, reading, registry
 from algoperf.errors import UserError
 from algoperf.reading import Declared
 from algoperf.records import Beat, Ending, TrialSpec
-from algoperf.rulesets import Rules, Ruleset, Tuning
+from algoperf.rulesets import Rules, Ruleset
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def seed_of(rules_seed: int, study: int, workload: str, trial: int) -> int:
-    """The seed of a trial: the same for every submission, so that comparisons are paired."""
-    text = f"{rules_seed}/{study}/{workload}/{trial}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
-
-
 def plan(
     submissions: Sequence[str],
     workloads: Sequence[str],
@@ -91,7 +84,7 @@ def plan(
     incomplete: list[Path] = []
     for path in _paths(submissions, faults):
         try:
-            there = _all_recorded(path, workloads, rules, results, studies, asked=asked)
+            there = granted.recorded(path, workloads, rules, results, studies, asked=asked)
         except UserError as error:
             faults.append(_indented(error))
         else:
@@ -103,7 +96,7 @@ def plan(
         try:
             if isinstance(declared, UserError):
                 raise declared
-            todo, there = _missing(declared, workloads, rules, results, studies, asked=asked)
+            todo, there = granted.missing(declared, workloads, rules, results, studies, asked=asked)
         except UserError as error:
             faults.append(_indented(error))
         else:
@@ -160,131 +153,6 @@ def _paths(submissions: Sequence[str], faults: list[str]) -> list[Path]:
         if found.setdefault(name, path) != path:
             faults.append(f"{found[name]} and {path} have the same name; rename one.")
     return list(found.values())
-
-
-def _all_recorded(
-    path: Path,
-    workloads: Sequence[str],
-    rules: Rules,
-    results: Path,
-    studies: int | None,
-    *,
-    asked: Ruleset | None,
-) -> int:
-    """How many trials of a submission are recorded, if all are; 0 otherwise."""
-    name, sha256 = registry.submission_name(path), registry.source_hash(path)
-    ruleset = _recorded_ruleset(results, name, sha256, rules)
-    if ruleset is None:
-        return 0
-    _check_ruleset(name, ruleset, asked)
-    found = places(results, name, workloads, rules.tuning[ruleset], studies)
-    return len(found) if all(folder.exists() for folder in found.values()) else 0
-
-
-def _missing(
-    declared: Declared,
-    workloads: Sequence[str],
-    rules: Rules,
-    results: Path,
-    studies: int | None,
-    *,
-    asked: Ruleset | None,
-) -> tuple[list[TrialSpec], int]:
-    """Missing trials of one submission, and the number of those recorded."""
-    name, path, space, ruleset = (
-        declared.name,
-        declared.path,
-        declared.search_space,
-        declared.ruleset,
-    )
-    sha256 = registry.source_hash(path)
-    _check_ruleset(name, ruleset, asked)
-    granted = rules.tuning[ruleset]
-    points = None
-    if space is not None:
-        try:
-            points = tuning.draw(space, _studies(granted, studies) * granted.trials, rules.seed)
-        except UserError as error:
-            raise UserError(f"{name}: {error}") from None
-    found = places(results, name, workloads, granted, studies)
-    todo = [
-        TrialSpec(
-            submission=name,
-            path=path,
-            sha256=sha256,
-            workload=workload,
-            study=study,
-            trial=trial,
-            seed=seed_of(rules.seed, study, workload, trial),
-            point=points[(study - 1) * granted.trials + trial - 1] if points else None,
-            ruleset=ruleset,
-            rules=rules.name,
-            fixed=rules.fixed(workload, ruleset),
-        )
-        for (study, workload, trial), folder in found.items()
-        if not folder.exists()
-    ]
-    return todo, len(found) - len(todo)
-
-
-def _studies(granted: Tuning, asked: int | None) -> int:
-    return granted.studies if asked is None else min(asked, granted.studies)
-
-
-def _check_ruleset(name: str, ruleset: Ruleset, asked: Ruleset | None) -> None:
-    if asked == Ruleset.SELF_TUNING != ruleset:
-        raise UserError(
-            f"{name} has a search space, and self-tuning allows none: remove it, or leave "
-            "--ruleset out to run it under external tuning."
-        )
-    if asked == Ruleset.EXTERNAL != ruleset:
-        raise UserError(
-            f"{name} has no search space, and external tuning needs one: add `search_space`, or "
-            "leave --ruleset out to run it under self-tuning."
-        )
-
-
-def places(
-    results: Path, name: str, workloads: Sequence[str], granted: Tuning, studies: int | None
-) -> dict[tuple[int, str, int], Path]:
-    """(study, workload, trial) to folder, of everything asked for."""
-    return {
-        (study, workload, trial): above / records.trial_name(trial)
-        for study in range(1, _studies(granted, studies) + 1)
-        for workload in workloads
-        for above in (records.workload_folder(results, name, study, workload),)
-        for trial in range(1, granted.trials + 1)
-    }
-
-
-def _recorded_ruleset(results: Path, name: str, sha256: str, rules: Rules) -> Ruleset | None:
-    """The ruleset of the submission's recorded trials; None if there are none.
-
-    Raises:
-        UserError: If they are of another version of the file, or were run under other rules.
-    """
-    ruleset = None
-    for trial in records.finished(results, name):
-        manifest = records.read_manifest(trial)
-        if manifest is None:
-            raise UserError(
-                f"{trial} has no readable {records.MANIFEST}. Move it away to run the trial again."
-            )
-        cure = (
-            f"Results of the two do not mix: rename the submission, move {results / name} away, "
-            "or give another folder with --results."
-        )
-        if manifest["submission"]["sha256"] != sha256:
-            raise UserError(f"{trial} was run with another version of {name!r}. {cure}")
-        ruleset = Ruleset(manifest["ruleset"])
-        workload = manifest["workload"]["name"]
-        if manifest["rules"] != rules.name:
-            raise UserError(f"{trial} was run under the rules {manifest['rules']!r}. {cure}")
-        if workload not in rules.workloads:
-            raise UserError(f"{trial} is on a workload that the rules no longer have. {cure}")
-        if not records.same_fixed(manifest, rules.fixed(workload, ruleset)):
-            raise UserError(f"{trial} was run with other targets or another budget. {cure}")
-    return ruleset
 
 
 class Watcher(Protocol):

@@ -24,11 +24,11 @@ import numpy as np
 from algoperf import records, registry, tuning
 from algoperf.disk import replacing
 from algoperf.errors import UserError
+from algoperf.granted import seed_of
+from algoperf.loading import load
 from algoperf.records import TrialSpec
 from algoperf.rulesets import Rules, Ruleset
 from algoperf.spec import Target
-from algoperf.study import seed_of
-from algoperf.submission import load
 
 
 @dataclass(frozen=True)

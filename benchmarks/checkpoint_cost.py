@@ -24,6 +24,7 @@ from alternation import head, row
 from algoperf import checkpoint, registry, running, submission, trial
 from algoperf.checkpoint import Checkpoint
 from algoperf.clock import Clock
+from algoperf.loop import train_loop
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec
 from algoperf.rulesets import Ruleset, WorkloadRules
@@ -77,7 +78,7 @@ def measure(name: str, rounds: int, folder: Path) -> tuple[int, list[float], lis
         save=save,
     )
     start = jax.tree.structure(run.train)
-    trial.train_loop(run)
+    train_loop(run)
     size = max(path.stat().st_size for path in record.folder.glob("checkpoint_*.npz"))
     return size, ours[1:], theirs[1:]
 

@@ -22,10 +22,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from algoperf import caches, compilation, registry, submission, trial
+from algoperf import caches, compilation, loading, registry, trial
 from algoperf.data import ArrayDataset, Arrays, hash_of
 from algoperf.spec import Batch, Progress, Split
-from algoperf.workload import Evaluator, Workload, WorkloadView
+from algoperf.submission import Algorithm
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator, Workload
 from workloads.datasets import glyphs
 
 POINT = {"learning_rate": 5e-3, "one_minus_beta1": 0.1, "weight_decay": 1e-2, "warmup": 0.05}
@@ -68,8 +70,8 @@ def scene(workload: Workload, steps: int) -> tuple[Workload, WorkloadView, Evalu
 
 
 @cache
-def algorithm(name: str) -> submission.Algorithm:
-    return submission.load(Path(__file__).parent.parent / "submissions" / f"{name}.py").algorithm
+def algorithm(name: str) -> Algorithm:
+    return loading.load(Path(__file__).parent.parent / "submissions" / f"{name}.py").algorithm
 
 
 @jax.jit

@@ -30,6 +30,7 @@ from algoperf import allocation, caches, registry, sharding, submission, trial
 from algoperf.accounts import Account
 from algoperf.clock import RUN_AHEAD_S, Clock
 from algoperf.compilation import CompileMeter, use_cache
+from algoperf.loop import train_loop
 from algoperf.records import TrialSpec
 from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.workload import Workload, init_model
@@ -84,7 +85,7 @@ class Harness:
         """Wall time of `steps` further steps [s], without the evaluation that follows the first."""
         self.end += steps
         before = self._at_work()
-        trial.train_loop(self.run)
+        train_loop(self.run)
         took = self._at_work() - before
         if self.evaluation_s is None:
             self.evaluation_s = self.clock.accounts[Account.EVALUATION]

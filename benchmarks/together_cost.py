@@ -23,7 +23,8 @@ from algoperf.dispatch import STEPS, Several, Traced
 from algoperf.spec import TrainState
 from algoperf.submission import from_optax
 from algoperf.trial import initial_state
-from algoperf.workload import Workload, WorkloadView
+from algoperf.view import WorkloadView
+from algoperf.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,10 +21,12 @@ import optax
 from alternation import head, ratios, rounds, row, spread
 
 from algoperf import allocation, registry, tuning
+from algoperf.loading import load
 from algoperf.spec import Batch, Progress
-from algoperf.submission import Algorithm, from_optax, load
+from algoperf.submission import Algorithm, from_optax
 from algoperf.trial import initial_state
-from algoperf.workload import Workload, WorkloadView
+from algoperf.view import WorkloadView
+from algoperf.workload import Workload
 
 DESCENT = from_optax(lambda hp, workload: optax.sgd(1e-3))
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from algoperf import caches, compilation, records, registry, running, trial
 from algoperf.errors import TrainingComplete
+from algoperf.loading import Submission
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec
 from algoperf.rulesets import Ruleset, WorkloadRules
-from algoperf.submission import Submission
 from tests import tiny
 from tests.states import ALGORITHMS, bits
 

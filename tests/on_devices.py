@@ -25,7 +25,8 @@ import numpy as np
 from algoperf import registry, sharding
 from algoperf.data import ArrayDataset, Arrays, hash_of
 from algoperf.spec import ModelState, Params, Split
-from algoperf.workload import Evaluator, Workload, WorkloadView, model_shapes
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator, Workload, model_shapes
 
 STEPS = 3
 TRAIN, BATCH = 40, 16

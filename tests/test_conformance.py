@@ -18,9 +18,11 @@ import pytest
 from algoperf import registry, rulesets, tuning
 from algoperf.check import check
 from algoperf.data import hash_of
+from algoperf.loading import load
 from algoperf.spec import ParameterType, Progress, Split, TrainState
-from algoperf.submission import from_optax, load
-from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
+from algoperf.submission import from_optax
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator, Workload, init_model
 
 WORKLOADS = {
     name: workload

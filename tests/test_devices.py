@@ -17,7 +17,8 @@ from algoperf.errors import UserError
 from algoperf.spec import Progress, Split
 from algoperf.submission import from_optax
 from algoperf.trial import initial_state
-from algoperf.workload import Evaluator, WorkloadView
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator
 from tests import tiny
 
 TOLERANCE = 1e-5

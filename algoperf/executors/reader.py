@@ -22,7 +22,7 @@ from algoperf.errors import UserError
 from algoperf.executors.filling import OUTPUT_LIMIT
 from algoperf.executors.messages import LONGEST
 from algoperf.guard import Watch
-from algoperf.submission import Submission, load
+from algoperf.loading import Submission, load
 from algoperf.workload import Workload
 
 _END_WITH_PARENT = 1  # for prctl: PR_SET_PDEATHSIG

@@ -24,8 +24,9 @@ from algoperf.mlcommons.state import State, pack, unpack
 from algoperf.mlcommons.workload import Workload
 from algoperf.spec import Batch, Evaluation, ModelState, Params, Progress, TrainState
 from algoperf.submission import Algorithm
+from algoperf.view import WorkloadView, record_of
 from algoperf.workload import Workload as Record
-from algoperf.workload import WorkloadView, init_model, record_of
+from algoperf.workload import init_model
 
 
 def algorithm(module: ModuleType, *, spread: bool) -> Algorithm:

@@ -11,8 +11,9 @@ from types import ModuleType
 
 from algoperf import sources, tuning
 from algoperf.errors import UserError
+from algoperf.loading import import_file
 from algoperf.mlcommons import adapter, older
-from algoperf.submission import Algorithm, import_file
+from algoperf.submission import Algorithm
 
 _BY_NAME = (
     "workload",

@@ -15,7 +15,8 @@ from algoperf import spec
 from algoperf.errors import UserError
 from algoperf.mlcommons.batches import TheirBatch, form_of
 from algoperf.spec import ForwardPassMode, LossType, ParameterType, ShapeTuple, Split
-from algoperf.workload import WorkloadView, init_model, model_shapes, record_of
+from algoperf.view import WorkloadView, record_of
+from algoperf.workload import init_model, model_shapes
 
 _WEIGHTS = {
     ParameterType.WEIGHT,

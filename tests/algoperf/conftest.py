@@ -1,16 +1,47 @@
-"""What tests of trials share: one in their own process, on a workload that compiles in a moment."""
+"""What tests of trials share: one in the test's process, on a workload that compiles in a moment.
 
+And one in a process of its own, as users' trials are; and one that is recorded but not run.
+"""
+
+import json
+import textwrap
+from pathlib import Path
+
+import numpy as np
 import optax
 import pytest
 
-from algoperf import machine, records, registry, rulesets, trial
+from algoperf import machine, records, registry, rulesets, study, trial
+from algoperf.executors.local import LocalExecutor
+from algoperf.loading import Submission
 from algoperf.recording import TrialRecord
-from algoperf.records import TrialSpec, read_measurements
+from algoperf.records import Ending, TrialSpec, read_measurements
 from algoperf.rulesets import Ruleset, WorkloadRules
-from algoperf.submission import Algorithm, Submission, from_optax
+from algoperf.spec import Status, Target
+from algoperf.submission import Algorithm, from_optax
 from tests import tiny
 
 SGD = from_optax(lambda hp, workload: optax.sgd(0.3), steps=lambda workload: workload.step_hint)
+
+GOOD = """
+    import optax
+    from algoperf import from_optax
+    submission = from_optax(lambda hp, workload: optax.sgd(0.1))
+"""
+"""Reaches an easy target at once."""
+
+LONG = """
+    import os, signal, subprocess, sys, time, jax
+    def init(workload, params, hyperparameters, key): return ()
+    def update(workload, train, batch, key, progress):
+        if progress.step == 3:
+            {fault}
+        return train
+"""
+"""Does something in its fourth step."""
+
+ENDING = Ending(Status.FINISHED_EARLY, "for the test", 30)
+FAILED = Ending(Status.FAILED, "for the test", None)
 
 
 class Time:
@@ -73,3 +104,63 @@ def run(tmp_path, monkeypatch):
         return ending, rows, facts
 
     return run_
+
+
+def planned(text: str, rules: Path, folder: Path) -> TrialSpec:
+    """The first trial of a submission with that text, whose results go into `folder`."""
+    source = folder / "mine.py"
+    source.write_text(textwrap.dedent(text))
+    plan = study.plan(
+        [str(source)], ["digits_autoencoder"], rulesets.load(rules), folder / "results", studies=1
+    )
+    return plan.todo[0]
+
+
+@pytest.fixture
+def execute(tmp_path, easy_rules):
+    """Runs a submission's text: (ending, folder, manifest, beats)."""
+    executor = LocalExecutor(tmp_path / "results", ["workloads.digits_autoencoder"])
+
+    def execute_(text: str):
+        spec = planned(text, easy_rules, tmp_path)
+        beats = []
+        ending = executor.run(spec, beats.append)
+        folder = spec.folder(tmp_path / "results")
+        manifest = json.loads((folder / "manifest.json").read_text())
+        assert manifest["ending"]["status"] == ending.status
+        return ending, folder, manifest, beats
+
+    return execute_
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Begins the trial under a claim: its record."""
+    source = tmp_path / "mine.py"
+    source.write_text("# the source\n")
+    target = Target("loss", 0.5, higher_is_better=False)
+    spec = TrialSpec(
+        "mine", source, registry.source_hash(source), "glyphs", 1, 1, 7, {"rate": 0.1},
+        Ruleset.EXTERNAL, "quick", WorkloadRules(target, target, 100.0, 10),
+    )  # fmt: skip
+
+    def start_(claim: int = 1) -> TrialRecord:
+        record = TrialRecord(spec, tmp_path / "results", claim)
+        record.begin()
+        return record
+
+    return start_
+
+
+def advance(record: TrialRecord, *steps: int) -> None:
+    """An evaluation, a table's rows, and a checkpoint, at each step."""
+    for step in steps:
+        record.append({"global_step": step, "loss": 1 / step})
+        record.append_table("answers", {"step": [step, step], "answer": ["a", "b"]})
+        record.beat(step, float(step))
+        arrays = {"0": np.arange(1000 * step), "1": np.asarray(step / 3)}
+        record.save(arrays, {"step": step, "submission_s": float(step)})
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from algoperf import checkpoint, sharding
 from algoperf.checkpoint import Checkpoint, Unsavable
-from algoperf.recording import Unusable
+from algoperf.checkpoint_files import Unusable
 from algoperf.spec import Evaluation, TrainState
 from tests.states import Phased
 

@@ -10,14 +10,16 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from algoperf import dispatch, registry, running, submission, trial, tuning
+from algoperf import dispatch, loading, registry, running, trial, tuning
 from algoperf.clock import Clock
 from algoperf.dispatch import STEPS, Several, Traced
+from algoperf.loop import train_loop
 from algoperf.records import TrialSpec
 from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.spec import Status
 from algoperf.submission import Algorithm, from_optax
-from algoperf.workload import Workload, WorkloadView
+from algoperf.view import WorkloadView
+from algoperf.workload import Workload
 from tests import tiny
 from tests.algoperf.conftest import SGD, Time
 from tests.states import AVERAGED, bits
@@ -59,13 +61,13 @@ def test_they_leave_the_same_bits():
 
 def traced_submissions() -> list[str]:
     names = registry.submission_names()
-    return [n for n in names if isinstance(submission.load(n).algorithm.update, Traced)]
+    return [n for n in names if isinstance(loading.load(n).algorithm.update, Traced)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", traced_submissions())
 def test_they_leave_the_same_bits_for_every_submission(name):
-    loaded = submission.load(name)
+    loaded = loading.load(name)
     space = loaded.search_space
     point = None if space is None else tuning.draw(space, 1, seed=0)[0]
     algorithm = dataclasses.replace(loaded.algorithm, select_batch=Algorithm.select_batch)
@@ -180,13 +182,13 @@ def test_from_any_checkpoint_it_goes_on_to_the_same_bits(dispatches, monkeypatch
         return lambda point: kept.append(dataclasses.replace(point, train=copied))
 
     whole = prepared(workload, save=save)
-    trial.train_loop(whole)
+    train_loop(whole)
     assert [point.step for point in kept] == [27, 54, 81, 108, 135]
     assert all(point.keys == point.batches == point.step for point in kept)
     for point in kept:
         dispatches.clear()
         rest = prepared(workload, find=lambda _, point=point: point)
-        trial.train_loop(rest)
+        train_loop(rest)
         assert bits(rest.train) == bits(whole.train)
         assert rest.step == whole.step == 150
         assert len(dispatches) == 2 * (5 - point.step // 27) + 1  # what the whole had left

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from algoperf import dropout
-from algoperf.workload import WorkloadView, init_model
+from algoperf.view import WorkloadView
+from algoperf.workload import init_model
 from tests import tiny
 from workloads.models.layers import Attention
 

@@ -7,7 +7,8 @@ import pytest
 
 from algoperf.metric import Metric, SumCount, gathered, unreduced
 from algoperf.spec import Split
-from algoperf.workload import Evaluator, WorkloadView, init_model
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator, init_model
 from tests import tiny
 
 

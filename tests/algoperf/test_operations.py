@@ -11,9 +11,10 @@ from jax.core import Tracer
 
 from algoperf import operations, trial
 from algoperf.errors import TrainingComplete
+from algoperf.loading import load
 from algoperf.spec import Progress, TrainState
-from algoperf.submission import Algorithm, load
-from algoperf.workload import WorkloadView
+from algoperf.submission import Algorithm
+from algoperf.view import WorkloadView
 from tests import tiny
 
 FORM = """

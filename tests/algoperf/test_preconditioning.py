@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from algoperf import registry
 from algoperf.preconditioning import blocked, cut, input_axes, inverse_root, joined
-from algoperf.workload import WorkloadView
+from algoperf.view import WorkloadView
 
 
 def test_a_matrix_is_cut_into_equal_blocks():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from algoperf import reading, sandbox, submission
+from algoperf import loading, reading, sandbox
 from algoperf.errors import UserError
 
 shut_in = pytest.mark.skipif(not sandbox.version(), reason="there is no Landlock here")
@@ -35,7 +35,7 @@ def read(path, folder):
 def test_what_is_read_is_what_loading_gives(tmp_path):
     names = ["adamw", "infinite_compute", "self_tuning_nadamw"]
     for name, read_ in zip(names, reading.read(names, tmp_path), strict=True):
-        loaded = submission.load(name)
+        loaded = loading.load(name)
         assert isinstance(read_, reading.Declared)
         assert (read_.name, read_.path, read_.doc) == (loaded.name, loaded.path, loaded.doc)
         assert (read_.search_space, read_.ruleset) == (loaded.search_space, loaded.ruleset)
@@ -55,7 +55,7 @@ def test_what_is_read_is_what_loading_gives(tmp_path):
 def test_errors_reach_the_user_as_they_would_from_loading(text, tmp_path):
     path = write(tmp_path, "mine", text)
     with pytest.raises(UserError) as raised:
-        submission.load(path)
+        loading.load(path)
     found = read(path, tmp_path)
     assert isinstance(found, UserError)
     assert str(found) == str(raised.value)

@@ -1,6 +1,5 @@
 """A trial's folder, cut off between any two writes."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -9,54 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algoperf import disk, registry
+from algoperf import disk
 from algoperf.disk import CannotRecord
 from algoperf.errors import UserError
-from algoperf.recording import TrialRecord, Unusable, read_checkpoint
-from algoperf.records import Ending, TrialSpec, read_manifest, read_measurements
-from algoperf.rulesets import Ruleset, WorkloadRules
-from algoperf.spec import Status, Target
-
-ENDING = Ending(Status.FINISHED_EARLY, "for the test", 30)
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Begins the trial under a claim: its record."""
-    source = tmp_path / "mine.py"
-    source.write_text("# the source\n")
-    target = Target("loss", 0.5, higher_is_better=False)
-    spec = TrialSpec(
-        "mine", source, registry.source_hash(source), "glyphs", 1, 1, 7, {"rate": 0.1},
-        Ruleset.EXTERNAL, "quick", WorkloadRules(target, target, 100.0, 10),
-    )  # fmt: skip
-
-    def start_(claim: int = 1) -> TrialRecord:
-        record = TrialRecord(spec, tmp_path / "results", claim)
-        record.begin()
-        return record
-
-    return start_
-
-
-def advance(record: TrialRecord, *steps: int) -> None:
-    """An evaluation, a table's rows, and a checkpoint, at each step."""
-    for step in steps:
-        record.append({"global_step": step, "loss": 1 / step})
-        record.append_table("answers", {"step": [step, step], "answer": ["a", "b"]})
-        record.beat(step, float(step))
-        arrays = {"0": np.arange(1000 * step), "1": np.asarray(step / 3)}
-        record.save(arrays, {"step": step, "submission_s": float(step)})
+from algoperf.records import read_manifest, read_measurements
+from tests.algoperf.conftest import ENDING, FAILED, advance, names
 
 
 def restore(arrays: Any, facts: Any) -> int:
     assert arrays["0"].tolist() == list(range(1000 * facts["step"]))
     assert arrays["1"] == facts["step"] / 3
     return facts["step"]
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def tables(folder: Path) -> list[bytes]:
@@ -138,32 +100,6 @@ def test_a_table_that_lost_rows_makes_its_checkpoint_useless(start):
     assert "answers.csv is shorter than it was then" in again.news
 
 
-def test_a_flipped_bit_anywhere_is_seen_or_does_not_matter(start):
-    record = start()
-    arrays = {"0": np.arange(10), "1": np.asarray(1 / 3)}
-    record.save(arrays, {"step": 10, "submission_s": 1.0})
-    path = record.folder / "checkpoint_10.npz"
-    data = path.read_bytes()
-
-    def read(changed: bytes) -> Any:
-        path.write_bytes(changed)
-        arrays, facts = read_checkpoint(path)
-        return {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in arrays.items()}, facts
-
-    wanted = read(data)
-    seen = 0
-    for place in range(len(data)):
-        changed = bytearray(data)
-        changed[place] ^= 1 << place % 8
-        try:
-            found = read(bytes(changed))
-        except Unusable:
-            seen += 1
-        else:
-            assert found == wanted  # a time stamp, say
-    assert seen > 0.7 * len(data)
-
-
 def test_without_a_checkpoint_it_starts_again(start):
     first = start()
     first.append({"global_step": 1, "loss": 1.0})
@@ -212,76 +148,6 @@ def test_who_takes_over_goes_on_and_the_one_before_can_write_no_more(start):
     assert names(after.final.parent) == {"trial_1"}
 
 
-def test_a_trial_that_only_lacked_its_name_is_not_run_again(start, monkeypatch):
-    record = start()
-    advance(record, 30)
-    with monkeypatch.context() as patch:
-        patch.setattr(TrialRecord, "_publish", lambda self: None)
-        record.finish(ENDING, {})
-    assert not record.final.exists()
-    again = TrialRecord(record.spec, record.final.parents[3], claim=2)
-    assert again.conclude() == ENDING
-    assert read_measurements(record.final)["global_step"].tolist() == [30]
-    assert not {"beat", "attempts.json", "checkpoint_30.npz"} & names(record.final)
-    assert again.conclude() is None
-
-
-DEEP = "[" * 900 + "]" * 900
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda folder: os.truncate(folder / "submission.py", 1 << 42),
-        lambda folder: os.truncate(folder / "manifest.json", 1 << 42),
-        lambda folder: os.truncate(folder / "hparams.json", 1 << 42),
-        lambda folder: (folder / "hparams.json").write_text(DEEP),
-        lambda folder: (folder / "manifest.json").write_text(DEEP),
-        lambda folder: (
-            (folder / "submission_files" / "more").mkdir(parents=True)
-            or (folder / "submission_files" / "more" / "more.py").touch()
-        ),
-    ],
-    ids=["source", "manifest", "point", "deep point", "deep manifest", "more source"],
-)
-def test_an_ended_trial_that_its_process_spoiled_is_not_made_final(start, spoil):
-    record = start()
-    record.write(ENDING, {})
-    spoil(record.folder)
-    assert record.conclude() is None
-    assert not record.final.exists()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": None},
-        {"point": None},
-        {"ending": {"status": "failed", "steps": 3}},
-        {"ending": {"status": "failed", "reason": "", "steps": "many"}},
-        {"ending": {"status": "failed", "reason": [], "steps": 3}},
-    ],
-)
-def test_an_ended_trial_whose_manifest_lacks_something_is_not_made_final(start, change):
-    record = start()
-    record.write(ENDING, {})
-    path = record.folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    for key, value in change.items():
-        if value is None:
-            del manifest[key]
-        else:
-            manifest[key] = value
-    path.write_text(json.dumps(manifest))
-    assert record.conclude() is None
-
-
-def test_a_reason_is_told_as_every_terminal_can_show_it(start):
-    record = start()
-    record.write(Ending(Status.FAILED, "ValueError: \ud800\x1b[2J\nü", 3), {})
-    assert record.accept() == Ending(Status.FAILED, "ValueError: ??[2J\nü", 3)
-
-
 def test_what_was_left_is_begun_anew_whatever_it_is(start):
     record = start()
     advance(record, 10)
@@ -293,47 +159,6 @@ def test_what_was_left_is_begun_anew_whatever_it_is(start):
     assert again.resume(restore) == 10
     final = again.finish(ENDING, {})
     assert not {"beat", "attempts.json", "checkpoint_10.npz"} & names(final)
-
-
-def test_what_is_not_the_records_is_not_made_final(start):
-    record = start()
-    advance(record, 10)
-    for junk in ("junk", ".hidden", "checkpoint_x.npz"):
-        (record.folder / junk).write_text("junk")
-    (record.folder / "folder.csv").mkdir()
-    (record.folder / "folder.csv" / "junk").write_text("junk")
-    final = record.finish(ENDING, {})
-    tables = {"eval_measurements.csv", "answers.csv"}
-    assert names(final) == tables | {
-        "hparams.json", "manifest.json", "meta_data_0.json", "submission.py"
-    }  # fmt: skip
-
-
-FAILED = Ending(Status.FAILED, "for the test", None)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "stays"),
-    [
-        (lambda folder: (folder / "reached.npz").write_text("not needed"), True),
-        (lambda folder: (folder / "manifest.json").mkdir(), False),
-        (lambda folder: (folder / "attempts.json").write_text(DEEP), False),
-        (lambda folder: os.truncate(folder / "submission.py", 1 << 42), False),
-        (lambda folder: folder.chmod(0o000), os.geteuid() == 0),
-        (shutil.rmtree, False),
-    ],
-    ids=["parameters", "manifest", "attempts", "source", "rights", "nothing left"],
-)
-def test_a_trial_that_failed_is_recorded_whatever_it_left(start, spoil, stays):
-    record = start()
-    record.append({"global_step": 1})
-    spoil(record.folder)
-    record.close(FAILED, {})
-    assert read_manifest(record.final)["ending"]["reason"] == "for the test"
-    assert (record.final / "submission.py").read_text() == "# the source\n"
-    assert ("eval_measurements.csv" in names(record.final)) == stays
-    assert "reached.npz" not in names(record.final)
-    assert names(record.final.parent) == {"trial_1"}
 
 
 def test_of_a_trial_that_failed_on_a_full_disk_all_is_left(start):
@@ -411,15 +236,6 @@ def test_a_table_that_somebody_else_wrote_to_is_found(start):
     path.write_text(path.read_text().replace("0.1", "0.0"))
     with pytest.raises(UserError, match="eval_measurements.csv does not hold what was written"):
         again.check_tables()
-
-
-@pytest.mark.parametrize("name", ["submission.py", "hparams.json"])
-def test_a_record_whose_source_or_point_was_changed_is_not_made_final(start, name):
-    record = start()
-    record.write(ENDING, {})
-    (record.folder / name).write_text("{}")
-    assert record.accept() is None
-    assert not record.final.exists()
 
 
 def test_a_folder_that_a_submission_left_is_gone_when_the_trial_starts_again(start):

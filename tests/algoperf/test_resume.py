@@ -16,11 +16,12 @@ import pytest
 from algoperf import machine, registry, running, trial
 from algoperf.accounts import SUBMISSION
 from algoperf.errors import TrainingComplete
+from algoperf.loading import Submission
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec, read_measurements
 from algoperf.rulesets import Ruleset, WorkloadRules
 from algoperf.spec import Split
-from algoperf.submission import Algorithm, Submission
+from algoperf.submission import Algorithm
 from algoperf.workload import Extra, Workload
 from tests import tiny
 from tests.algoperf.conftest import SGD, Time

@@ -11,7 +11,8 @@ import pytest
 from algoperf import registry, selection
 from algoperf.errors import UserError
 from algoperf.features import last_layer_features
-from algoperf.workload import WorkloadView, init_model
+from algoperf.view import WorkloadView
+from algoperf.workload import init_model
 from tests import tiny
 from tests.batches import molecules
 

@@ -11,12 +11,7 @@ from algoperf.errors import UserError
 from algoperf.executors import queue, slurm
 from algoperf.executors.slurm import Options, Partition
 from algoperf.spec import Status
-
-GOOD = """
-    import optax
-    from algoperf import from_optax
-    submission = from_optax(lambda hp, workload: optax.sgd(0.1))
-"""
+from tests.algoperf.conftest import GOOD
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ import optax
 import pytest
 
 from algoperf import registry, tuning, warmup_cosine
+from algoperf.loading import load
 from algoperf.rulesets import Ruleset
 from algoperf.spec import ParameterType, Progress, TrainState
-from algoperf.submission import from_optax, load
+from algoperf.submission import from_optax
 from algoperf.trial import initial_state
-from algoperf.workload import WorkloadView
+from algoperf.view import WorkloadView
 from submissions import muon, rewarm, sam, shampoo, soap
 from tests import tiny
 from workloads.models.layers import dense

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from algoperf import registry, tuning
+from algoperf.loading import load
 from algoperf.spec import Progress, TrainState
-from algoperf.submission import load
 from algoperf.trial import initial_state
-from algoperf.workload import WorkloadView, model_shapes
+from algoperf.view import WorkloadView
+from algoperf.workload import model_shapes
 from submissions import facility_location, proxy_filter
 from tests import tiny
 

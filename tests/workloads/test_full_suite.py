@@ -15,7 +15,8 @@ import pytest
 
 from algoperf import parameters, registry, rulesets
 from algoperf.spec import LossType, ParameterType, Split
-from algoperf.workload import Evaluator, Workload, WorkloadView, init_model
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator, Workload, init_model
 from tests import batches
 
 FULL = {n: w for n, w in registry.workloads().items() if w.suite == "full"}

@@ -11,11 +11,12 @@ import pytest
 
 from algoperf import contract, flops, registry, tuning
 from algoperf.errors import UserError
+from algoperf.loading import load
 from algoperf.mlcommons.state import unpack
 from algoperf.spec import Evaluation, Progress, Status, TrainState
-from algoperf.submission import from_optax, load
+from algoperf.submission import from_optax
 from algoperf.trial import initial_state
-from algoperf.workload import WorkloadView
+from algoperf.view import WorkloadView
 from tests import tiny
 from tests.algoperf.mlcommons.conftest import SUBMISSIONS, WORKING
 

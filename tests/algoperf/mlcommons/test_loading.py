@@ -4,8 +4,8 @@ import pytest
 
 from algoperf import sources, tuning
 from algoperf.errors import UserError
+from algoperf.loading import examine, load
 from algoperf.rulesets import Ruleset
-from algoperf.submission import examine, load
 from tests.algoperf.mlcommons.conftest import WORKING
 
 

@@ -14,7 +14,8 @@ from algoperf import jax_sharding_utils, registry, spec
 from algoperf.errors import TrainingComplete, UserError
 from algoperf.mlcommons.batches import GraphsTuple, form_of
 from algoperf.mlcommons.workload import Workload
-from algoperf.workload import WorkloadView, init_model
+from algoperf.view import WorkloadView
+from algoperf.workload import init_model
 from tests import tiny
 
 TRAIN, EVAL = spec.ForwardPassMode.TRAIN, spec.ForwardPassMode.EVAL

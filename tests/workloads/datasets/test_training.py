@@ -17,7 +17,8 @@ from algoperf import registry
 from algoperf.metric import Metric
 from algoperf.spec import Progress, Split, TrainState
 from algoperf.submission import from_optax
-from algoperf.workload import Evaluator, WorkloadView, init_model
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator, init_model
 from tests.small_data import ready
 from workloads.datasets import librispeech as librispeech_module
 from workloads.datasets import wmt as wmt_module

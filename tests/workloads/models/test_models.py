@@ -16,7 +16,8 @@ import pytest
 
 from algoperf import registry
 from algoperf.metric import Loss
-from algoperf.workload import WorkloadView, init_model
+from algoperf.view import WorkloadView
+from algoperf.workload import init_model
 from tests import batches, tiny
 
 
