@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from algoperf.tuning import Point
 
 
-def summary(plan: Plan, rules: Rules, workloads: Sequence[str], results: object) -> Iterator[str]:
+def summary(
+    plan: Plan,
+    rules: Rules,
+    workloads: Sequence[str],
+    results: object,
+    studies: int | None = None,
+) -> Iterator[str]:
     """What there is and what is missing, a line each.
 
     Args:
@@ -25,6 +31,7 @@ def summary(plan: Plan, rules: Rules, workloads: Sequence[str], results: object)
         rules: Under which.
         workloads: On which.
         results: The folder.
+        studies: How many were asked for; None for all.
     """
     yield (
         f"{plan.total} trials under the rules {rules.name!r}: {plan.done} recorded in {results}, "
@@ -33,8 +40,9 @@ def summary(plan: Plan, rules: Rules, workloads: Sequence[str], results: object)
     for ruleset in dict.fromkeys(spec.ruleset for spec in plan.todo):
         own = dict.fromkeys(spec.submission for spec in plan.todo if spec.ruleset == ruleset)
         granted = rules.tuning[ruleset]
+        fewer = "" if studies is None or studies >= granted.studies else f"{studies} of "
         yield (
-            f"  {', '.join(own)} ({ruleset.replace('_', '-')}, {granted.studies} studies x "
+            f"  {', '.join(own)} ({ruleset.replace('_', '-')}, {fewer}{granted.studies} studies x "
             f"{granted.trials} trials) on {', '.join(workloads)}"
         )
     if rules.held_out:

@@ -52,7 +52,7 @@ def run(
     console = Console()
     asked = None if ruleset is None else Ruleset(ruleset)
     todo = study.plan(submissions, names, fixed, folder, studies, asked=asked)
-    for line in planned.summary(todo, fixed, names, folder):
+    for line in planned.summary(todo, fixed, names, folder, studies):
         say(console, line)
     for note in todo.notes:
         console.print(note, style="yellow", soft_wrap=True, highlight=False, markup=False)

@@ -79,7 +79,15 @@ def test_a_plan_shows_the_draw_its_cost_and_the_points_and_runs_nothing(tmp_path
     hours = sum(4 * quick.fixed(name, rulesets.Ruleset.EXTERNAL).budget_s for name in names) / 3600
     assert f"{hours:,.2f}" in shown
     assert "Points of adamw" in shown
+    assert "(external, 2 studies x 2 trials)" in shown
     assert not any(tmp_path.iterdir())
+
+
+def test_a_plan_of_fewer_studies_says_so(tmp_path, capsys):
+    cli.run(["adamw"], results=tmp_path, studies=1, plan=True)
+    shown = capsys.readouterr().out
+    assert "6 to run" in shown
+    assert "(external, 1 of 2 studies x 2 trials)" in shown
 
 
 def test_a_qualification_set_takes_no_other_workloads(tmp_path):
