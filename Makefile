@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help score run diagnose test test-slow test-all lint format bench lock clean
+.PHONY: help score run diagnose test test-slow test-tables test-all lint format bench lock clean
 
 help:           ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +30,13 @@ diagnose: $(RUN)  ## train the pocket suite's language model in four sizes, diag
 	@$(BIN)/algoperf diagnose $(DIAGNOSIS) --out $(DIAGNOSIS)/report
 
 test: $(DEV)    ## the tests, a few minutes
-	$(BIN)/pytest -n 2 -m "not slow and not exhaustive"
+	$(BIN)/pytest -n 2 -m "not slow and not table and not exhaustive"
 
-test-slow: $(DEV)  ## the tests that take longer
+test-slow: $(DEV)  ## those that take longer: kills, cheats, Slurm, hosts; a quarter of an hour or more
 	$(BIN)/pytest -n 2 -m slow
+
+test-tables: $(DEV)  ## every workload and its variants through the same checks: half an hour
+	$(BIN)/pytest -n 2 -m table
 
 test-all: $(DEV)  ## every test, with every submission on every workload: hours
 	$(BIN)/pytest -n 2

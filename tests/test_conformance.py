@@ -34,13 +34,13 @@ VARIANTS = [name for name in WORKLOADS if name not in BASES]
 NOW = Progress(0, 0.0, 1.0, ())
 SGD = from_optax(lambda hp, workload: optax.sgd(0.05))
 
-# Of the larger suite one goes with the fast tests; the slow ones have all.
+# Of the larger suite one goes with the fast tests; the tables have all.
 FAST = {*rulesets.of_suite("quick").base_workloads, "facts_lm"}
 
 every_workload = pytest.mark.parametrize(
     "name",
     [
-        name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
+        name if name in FAST else pytest.param(name, marks=pytest.mark.table)
         for name in (*BASES, *VARIANTS)
     ],
 )
@@ -199,7 +199,7 @@ def test_training_moves_the_model_state_and_evaluation_does_not(name):
     assert equal(start.model_state, after)
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @every_workload
 def test_compiled_and_not_compiled_agree(name):
     train = case(name).start(0)
@@ -235,15 +235,15 @@ def test_a_variant_differs_from_its_base_and_shares_its_data():
 def trained() -> Iterator[Any]:
     """Every submission on every workload, in three parts.
 
-    Fast is the smallest workload. Slow are two submissions for each of the other bases, in turn, so
-    that each submission meets one of them. The rest takes hours.
+    Fast is the smallest workload. In the table are two submissions for each of the other bases, in
+    turn, so that each submission meets one of them. The rest takes hours.
     """
     submissions = registry.submission_names()
     turns = itertools.cycle(submissions)
     for name in WORKLOADS:
         in_turn = {next(turns), next(turns)} if name in BASES else ()
         for submission in submissions:
-            mark = pytest.mark.slow if submission in in_turn else pytest.mark.exhaustive
+            mark = pytest.mark.table if submission in in_turn else pytest.mark.exhaustive
             marks = () if name == "digits_autoencoder" else mark
             yield pytest.param(submission, name, marks=marks, id=f"{name}-{submission}")
 

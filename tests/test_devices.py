@@ -39,7 +39,7 @@ def close(one: Any, other: Any) -> bool:
     return bool(np.all(np.abs(one - other) <= TOLERANCE * np.abs(one).max(initial=0) + NEAR_ZERO))
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_eight_devices_measure_what_one_does(tmp_path):
     """Losses and batch statistics of a few steps, and every metric, on every workload here.
 

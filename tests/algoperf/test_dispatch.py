@@ -64,7 +64,7 @@ def traced_submissions() -> list[str]:
     return [n for n in names if isinstance(loading.load(n).algorithm.update, Traced)]
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("name", traced_submissions())
 def test_they_leave_the_same_bits_for_every_submission(name):
     loaded = loading.load(name)
@@ -74,14 +74,14 @@ def test_they_leave_the_same_bits_for_every_submission(name):
     assert same_bits(algorithm, registry.workload("digits_autoencoder"), point)
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("name", WITHOUT_CONVOLUTION)
 def test_they_leave_the_same_bits_on_every_workload_that_may(name):
     adamw = from_optax(lambda hp, workload: optax.adamw(1e-3))
     assert same_bits(adamw, registry.workload(name))
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_the_workloads_that_may_are_those_without_convolution():
     names = [n for n, w in registry.workloads().items() if w.base is None and w.suite != "full"]
     may = {name for name in names if made(SGD, registry.workload(name))[2] is not None}

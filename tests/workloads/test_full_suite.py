@@ -226,7 +226,7 @@ def test_a_variant_shares_all_but_its_model_and_numbers(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in VARIANTS else n for n in FULL]
+    "name", [pytest.param(n, marks=pytest.mark.table) if n in VARIANTS else n for n in FULL]
 )
 def test_a_loss_and_its_gradient_can_be_traced_at_full_size(name):
     """Everything but the arithmetic: shapes and types under strict promotion."""
