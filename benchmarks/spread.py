@@ -1,68 +1,84 @@
 """How far a workload tells algorithms apart, from the runs that set its targets.
 
-The level is the best validation value of the algorithm that got least far, so that all reached
-it. Each algorithm's steps are those of its quickest run to that level; the spread is the most over
-the fewest. At the target itself, which most runs stop short of, it is larger.
+The level is the best validation value of the target-setting algorithm that got least far, so that
+all of them reached it. Each algorithm's steps are those of its quickest run to that level; the
+spread is the most over the fewest. At the target itself, which most runs stop short of, it is
+larger. Other submissions with runs in the folders can be set beside them. Where the target-setting
+runs are not at hand, the level is still known from their provenance.
 
     algoperf targets pocket --set && python benchmarks/spread.py pocket results/pocket-targets
+    python benchmarks/spread.py pocket results/pocket --beside soap
 """
 
 import argparse
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from algoperf import records, rulesets, targets
+from algoperf.spec import Target
 
 
-def best(runs: list[pd.DataFrame], column: str, sign: int) -> float:
-    """The best value of any run, signed so that more is better."""
-    return max((sign * run[column]).max() for run in runs)
+def level_of(found: Mapping[str, Any], target: Target) -> float:
+    """The best value of the algorithm that got least far."""
+    better, worse = (max, min) if target.higher_is_better else (min, max)
+    best: dict[str, float] = {}
+    for run in found["search"]:
+        value = run["best_validation"]
+        best[run["submission"]] = better(best.get(run["submission"], value), value)
+    return worse(best.values())
 
 
-def steps_to(runs: list[pd.DataFrame], column: str, sign: int, level: float) -> float:
-    """Fewest steps of any run to a signed value of at least `level`."""
-    return min(
-        run.loc[sign * run[column] >= level, "global_step"].min()
-        for run in runs
-        if (sign * run[column]).max() >= level
-    )
+def steps_to(runs: Iterable[pd.DataFrame], target: Target, level: float) -> int | None:
+    """Fewest steps of any run to a value at least as good as the level; None if none came there."""
+    reached = []
+    for run in runs:
+        values = run[f"validation/{target.metric}"]
+        there = values >= level if target.higher_is_better else values <= level
+        reached += run.loc[there, "global_step"].astype(int).to_list()
+    return min(reached, default=None)
+
+
+def runs_of(folders: Sequence[Path], submission: str, workload: str) -> list[pd.DataFrame]:
+    """The evaluations of every trial of a submission on a workload."""
+    return [
+        records.read_measurements(trial)
+        for folder in folders
+        for trial in sorted((folder / submission).glob(f"study_*/{workload}_*/trial_*"))
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suite")
-    parser.add_argument("results", type=Path, nargs="+", help="folders of target-setting runs")
+    parser.add_argument("results", type=Path, nargs="+", help="results folders")
+    parser.add_argument("--beside", nargs="+", default=[], help="further submissions")
     asked = parser.parse_args()
     rules = rulesets.of_suite(asked.suite)
-    names = targets.protocol(rules.name).submissions
-    table = Table(title=f"Spread of {rules.name}")
+    names = [*targets.protocol(rules.name).submissions, *asked.beside]
+    table = Table(title=f"Spread of {rules.name}: steps to the level (to the target)")
     for heading in ("workload", "level", *names, "spread"):
         table.add_column(heading)
     for workload in rules.base_workloads:
         target = rules.workloads[workload].validation
-        column, sign = f"validation/{target.metric}", 1 if target.higher_is_better else -1
-        runs = {
-            name: [
-                records.read_measurements(trial)
-                for folder in asked.results
-                for trial in (folder / name).glob(f"study_1/{workload}_*/trial_*")
-            ]
-            for name in names
-        }
-        if not all(runs.values()):
-            continue
-        level = min(best(own, column, sign) for own in runs.values())
-        steps = [steps_to(own, column, sign, level) for own in runs.values()]
-        table.add_row(
-            workload,
-            f"{sign * level:.4g}",
-            *(f"{count:.0f}" for count in steps),
-            f"{max(steps) / min(steps):.2f}",
-        )
+        level = level_of(targets.provenance(rules.name)[workload], target)
+        runs = {name: runs_of(asked.results, name, workload) for name in names}
+        steps = {name: steps_to(own, target, level) for name, own in runs.items()}
+        whole = {name: steps_to(own, target, target.value) for name, own in runs.items()}
+        cells = [told(steps[name], whole[name]) if runs[name] else "not run" for name in names]
+        counts = [count for count in steps.values() if count is not None]
+        spread = f"{max(counts) / min(counts):.2f}" if len(counts) > 1 else "-"
+        table.add_row(workload, f"{level:.4g}", *cells, spread)
     Console().print(table)
+
+
+def told(level: int | None, target: int | None) -> str:
+    """Steps to both; '-' for never."""
+    return " ".join("-" if count is None else f"{count:,}" for count in (level, target))
 
 
 if __name__ == "__main__":

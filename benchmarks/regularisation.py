@@ -1,0 +1,86 @@
+"""Which workloads need regularisation to reach their targets.
+
+Each is trained at the best point that was found when its target was set, with its seeds: as it is,
+without weight decay, without dropout, and without both. Everything else stays, what the data or
+the model do to the inputs in training too.
+
+    python benchmarks/regularisation.py [--workload clicks ...] [--seeds 2]
+"""
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+import jax
+
+from algoperf import caches, compilation, loading, registry, rulesets, targets, trial
+from algoperf.spec import Progress, Split
+from algoperf.view import WorkloadView
+from algoperf.workload import Evaluator, Workload
+
+RULES = "pocket"
+
+
+def ways(workload: Workload, point: dict[str, Any]) -> dict[str, tuple[Workload, dict[str, Any]]]:
+    """What is left out -> workload and point without it."""
+    found = {
+        "nothing": (workload, point),
+        "weight decay": (workload, {**point, "weight_decay": 0.0}),
+    }
+    if getattr(workload.model, "dropout_rate", 0.0):
+        model: Any = workload.model
+        without = replace(workload, model=model.clone(dropout_rate=0.0))
+        found["dropout"] = (without, point)
+        found["both"] = (without, {**point, "weight_decay": 0.0})
+    return found
+
+
+def train(workload: Workload, name: str, point: dict[str, Any], seed: int) -> tuple[float, int]:
+    """Best validation value of a whole schedule, and the first step at the target; 0 for never."""
+    view, evaluate = WorkloadView(workload, float("inf")), Evaluator(workload)
+    algorithm = loading.load(name).algorithm
+    model_key, init_key, step_key = jax.random.split(jax.random.key(seed), 3)
+    state = trial.initial_state(
+        algorithm, view, workload, point, model_key=model_key, init_key=init_key
+    )
+    batches = workload.dataset.training(workload.batch_size, seed)
+    target = workload.validation
+    sign = 1 if target.higher_is_better else -1
+    best, reached = float("-inf"), 0
+    for step in range(workload.step_hint):
+        progress = Progress(step, 0.0, float("inf"), ())
+        key = jax.random.fold_in(step_key, step)
+        state = algorithm.update(view, state, next(batches), key, progress)
+        if (step + 1) % (workload.eval_every_steps or 1):
+            continue
+        params, model_state, _ = state
+        value = sign * evaluate(params, model_state, Split.VALIDATION)[target.metric]
+        best = max(best, value)
+        if not reached and value >= sign * target.value:
+            reached = step + 1
+    return sign * best, reached
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    rules = rulesets.of_suite(RULES)
+    parser.add_argument("--workload", nargs="+", default=rules.base_workloads)
+    parser.add_argument("--seeds", type=int, default=2)
+    asked = parser.parse_args()
+    compilation.use_cache(caches.folder_of(caches.HARNESS))
+    print(
+        "| workload | target | left out | best, by seed | target at step |\n|---|---|---|---|---|"
+    )
+    for name in asked.workload:
+        workload = replace(registry.workload(name), **vars(rules.workloads[name]))
+        runs = targets.provenance(RULES)[name]["repeats"][: asked.seeds]
+        for out, (less, point) in ways(workload, runs[0]["point"]).items():
+            found = [train(less, run["submission"], point, run["seed"]) for run in runs]
+            values = ", ".join(f"{best:.4g}" for best, _ in found)
+            steps = ", ".join(f"{step:,}" if step else "never" for _, step in found)
+            told = f"`{name}` | {workload.validation.value:.4g} | {out} | {values} | {steps}"
+            print(f"| {told} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
