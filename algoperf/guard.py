@@ -231,7 +231,7 @@ class Guard(Watch):
 
 def _functions(roots: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     """Dotted name to object, of the functions and classes in the loaded modules, and of methods."""
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # another thread may import meanwhile
         if name.partition(".")[0] in roots and module is not None:
             for own, value in list(vars(module).items()):
                 if callable(value):
