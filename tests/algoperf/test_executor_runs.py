@@ -157,6 +157,15 @@ def test_two_runs_at_once_share_the_trials(tmp_path, easy_rules):
     assert all(ran), told
 
 
+@pytest.fixture
+def heeding_ctrl_c():
+    """In the background of a shell it is ignored, by all that is started from there too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_ctrl_c")
 def test_ctrl_c_keeps_what_is_recorded(tmp_path, easy_rules):
     source, results = tmp_path / "mine.py", tmp_path / "results"
     source.write_text(textwrap.dedent(LONG.format(fault="time.sleep(60)")))
