@@ -44,11 +44,13 @@ def mirror(folder: Path) -> None:
     folder.mkdir()
     if (known := folder_of(HARNESS)) is None:
         return
-    for path in known.glob("*/*"):
-        place = folder / path.relative_to(known)
-        place.parent.mkdir(exist_ok=True)
-        with suppress(OSError):
-            place.symlink_to(path)
+    for kind in known.iterdir():
+        place = folder / kind.name
+        place.mkdir()
+        for path in kind.iterdir():
+            with suppress(OSError):
+                (place / path.name).symlink_to(path)
+        _age_as(place, kind)
 
 
 def take_over(folder: Path) -> None:
@@ -57,14 +59,15 @@ def take_over(folder: Path) -> None:
         return
     with suppress(OSError):  # no room, say: the next trial tries again
         for kind in folder.iterdir():
-            use(known / kind.name)
-        for path in folder.glob("*/*"):
-            place = known / path.relative_to(folder)
-            if path.is_symlink() or not path.is_file() or place.exists():
-                continue
-            partial = place.with_name(f".{place.name}.{os.getpid()}")
-            shutil.copyfile(path, partial)
-            partial.replace(place)
+            (known / kind.name).mkdir(exist_ok=True)
+            for path in kind.iterdir():
+                place = known / kind.name / path.name
+                if path.is_symlink() or not path.is_file() or place.exists():
+                    continue
+                partial = place.with_name(f".{place.name}.{os.getpid()}")
+                shutil.copyfile(path, partial)
+                partial.replace(place)
+            _age_as(known / kind.name, kind)
 
 
 def use(kind: Path) -> None:
@@ -75,6 +78,12 @@ def use(kind: Path) -> None:
     """
     kind.mkdir(exist_ok=True)
     os.utime(kind)
+
+
+def _age_as(folder: Path, other: Path) -> None:
+    """A folder that was mirrored was used when its mirror was."""
+    used = other.stat().st_mtime
+    os.utime(folder, (used, used))
 
 
 def prune() -> None:

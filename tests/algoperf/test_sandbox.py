@@ -116,6 +116,21 @@ def test_what_the_harness_compiled_is_kept_and_a_link_to_it_is_not(monkeypatch, 
     assert caches.folder_of("a" * 64) == tmp_path / "cache/compilations" / ("a" * 16)
 
 
+def test_a_mirror_makes_nothing_used_but_what_is_used_in_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "cache_folder", lambda: tmp_path / "cache")
+    known = caches.folder_of(caches.HARNESS)
+    assert known is not None
+    for kind in ("old", "used"):
+        caches.use(known / kind)
+        (known / kind / "program").write_text("compiled")
+        os.utime(known / kind, (1000.0, 1000.0))
+    caches.mirror(tmp_path / "mirror")
+    caches.use(tmp_path / "mirror" / "used")
+    caches.take_over(tmp_path / "mirror")
+    caches.prune()
+    assert [kind.name for kind in known.iterdir()] == ["used"]
+
+
 def test_compilations_that_nobody_used_for_a_month_are_removed(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "cache_folder", lambda: tmp_path)
     old, used = (tmp_path / "compilations" / owner / "kind" for owner in ("old", "used"))
