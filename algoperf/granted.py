@@ -72,13 +72,8 @@ def missing(
     Raises:
         UserError: If it is not of the ruleset asked for, or its search space cannot be drawn from.
     """
-    name, path, space, ruleset = (
-        declared.name,
-        declared.path,
-        declared.search_space,
-        declared.ruleset,
-    )
-    sha256 = registry.source_hash(path)
+    name, ruleset, space = declared.name, declared.ruleset, declared.search_space
+    sha256 = registry.source_hash(declared.path)
     _check_ruleset(name, ruleset, asked)
     granted = rules.tuning[ruleset]
     points = None
@@ -91,7 +86,7 @@ def missing(
     todo = [
         TrialSpec(
             submission=name,
-            path=path,
+            path=declared.path,
             sha256=sha256,
             workload=workload,
             study=study,

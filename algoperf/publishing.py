@@ -5,13 +5,10 @@ from pathlib import Path
 from algoperf import origin, slowed
 from algoperf.disk import entries, remove, sync
 from algoperf.records import (
-    HYPERPARAMETERS,
     MANIFEST,
     META_DATA,
     OUTPUT,
     PARAMETERS,
-    SOURCE,
-    SOURCES,
     TRACEBACK,
     Ending,
     TrialSpec,
@@ -21,7 +18,7 @@ from algoperf.records import (
 )
 from algoperf.spec import Status
 
-KEPT = {HYPERPARAMETERS, MANIFEST, META_DATA, OUTPUT, PARAMETERS, SOURCE, SOURCES, TRACEBACK}
+KEPT = origin.FILES | {MANIFEST, META_DATA, OUTPUT, PARAMETERS, TRACEBACK}
 """What a finished trial's folder holds, besides tables."""
 
 

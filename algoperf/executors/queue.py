@@ -171,7 +171,7 @@ class _Followed:
                 continue
             self.gone_since.pop(label, None)
             # It may have been put back, and run again, since the queue was last asked.
-            if job.restarts > self.restarts.setdefault(label, job.restarts):
+            if job.restarts > self.restarts.get(label, job.restarts):
                 self.running.discard(label)
                 self.watcher.told(f"{label}: job {self.jobs[label]} was put back into the queue.")
             self.restarts[label] = job.restarts
