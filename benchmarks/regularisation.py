@@ -45,8 +45,7 @@ def train(workload: Workload, name: str, point: dict[str, Any], seed: int) -> tu
     )
     batches = workload.dataset.training(workload.batch_size, seed)
     target = workload.validation
-    sign = 1 if target.higher_is_better else -1
-    best, reached = float("-inf"), 0
+    best, reached = float("nan"), 0
     for step in range(workload.step_hint):
         progress = Progress(step, 0.0, float("inf"), ())
         key = jax.random.fold_in(step_key, step)
@@ -54,11 +53,11 @@ def train(workload: Workload, name: str, point: dict[str, Any], seed: int) -> tu
         if (step + 1) % (workload.eval_every_steps or 1):
             continue
         params, model_state, _ = state
-        value = sign * evaluate(params, model_state, Split.VALIDATION)[target.metric]
-        best = max(best, value)
-        if not reached and value >= sign * target.value:
+        value = evaluate(params, model_state, Split.VALIDATION)[target.metric]
+        best = value if target.better(value, best) else best
+        if not reached and target.met(value):
             reached = step + 1
-    return sign * best, reached
+    return best, reached
 
 
 def main() -> None:

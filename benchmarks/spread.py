@@ -11,7 +11,9 @@ runs are not at hand, the level is still known from their provenance.
 """
 
 import argparse
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +25,23 @@ from algoperf import records, rulesets, targets
 from algoperf.spec import Target
 
 
-def level_of(found: Mapping[str, Any], target: Target) -> float:
-    """The best value of the algorithm that got least far."""
-    better, worse = (max, min) if target.higher_is_better else (min, max)
+def level_of(found: Mapping[str, Any], target: Target) -> Target:
+    """The best value of the algorithm that got least far, in the target's place."""
     best: dict[str, float] = {}
     for run in found["search"]:
-        value = run["best_validation"]
-        best[run["submission"]] = better(best.get(run["submission"], value), value)
-    return worse(best.values())
+        name, value = run["submission"], run["best_validation"]
+        if target.better(value, best.get(name, math.nan)):
+            best[name] = value
+    worst = min if target.higher_is_better else max
+    return replace(target, value=worst(best.values()))
 
 
-def steps_to(runs: Iterable[pd.DataFrame], target: Target, level: float) -> int | None:
-    """Fewest steps of any run to a value at least as good as the level; None if none came there."""
+def steps_to(runs: Iterable[pd.DataFrame], target: Target) -> int | None:
+    """Fewest steps of any run that met the target; None if none did."""
     reached = []
     for run in runs:
-        values = run[f"validation/{target.metric}"]
-        there = values >= level if target.higher_is_better else values <= level
-        reached += run.loc[there, "global_step"].astype(int).to_list()
+        met = run[f"validation/{target.metric}"].map(target.met)
+        reached += run.loc[met, "global_step"].astype(int).to_list()
     return min(reached, default=None)
 
 
@@ -67,12 +69,12 @@ def main() -> None:
         target = rules.workloads[workload].validation
         level = level_of(targets.provenance(rules.name)[workload], target)
         runs = {name: runs_of(asked.results, name, workload) for name in names}
-        steps = {name: steps_to(own, target, level) for name, own in runs.items()}
-        whole = {name: steps_to(own, target, target.value) for name, own in runs.items()}
+        steps = {name: steps_to(own, level) for name, own in runs.items()}
+        whole = {name: steps_to(own, target) for name, own in runs.items()}
         cells = [told(steps[name], whole[name]) if runs[name] else "not run" for name in names]
         counts = [count for count in steps.values() if count is not None]
         spread = f"{max(counts) / min(counts):.2f}" if len(counts) > 1 else "-"
-        table.add_row(workload, f"{level:.4g}", *cells, spread)
+        table.add_row(workload, f"{level.value:.4g}", *cells, spread)
     Console().print(table)
 
 
