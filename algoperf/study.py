@@ -214,6 +214,7 @@ def run(
     executor = LocalExecutor(results, modules(todo), joint=joint)
     claims = Claims()
     told: set[str] = set()
+    owners: dict[str, str] = {}  # of each trial, as last read
 
     def tell_once(text: str) -> None:
         if text not in told:
@@ -227,7 +228,9 @@ def run(
         """How the trial ended; None if somebody else runs or ran it."""
         claim = claims.take(spec.folder(executor.results))
         if not isinstance(claim, Claim):
-            tell_once(f"{spec.label} is run by {claim or 'another run'}.")
+            if claim is not None:  # whose owner can be read
+                owners[spec.label] = str(claim)
+            tell_once(f"{spec.label} is run by {owners.get(spec.label, 'another run')}.")
             return None
         with claim:
             if spec.is_recorded(executor.results):  # before it was claimed

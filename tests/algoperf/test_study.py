@@ -190,6 +190,8 @@ def test_a_run_waits_for_what_another_machine_does(mine, rules, tmp_path, monkey
         waiting = pool.submit(study.run, [spec], tmp_path / "r", told)
         time.sleep(0.1)
         assert not waiting.done()
+        claim.write_text("")  # as it reads for a moment while it is given back
+        time.sleep(0.1)
         finish(spec, tmp_path / "r")
         claim.unlink()
         waiting.result(timeout=10)
