@@ -7,7 +7,7 @@ from algoperf import from_optax, warmup_cosine
 search_space = {
     "learning_rate": {"min": 3e-3, "max": 1e-2, "scaling": "log"},
     "one_minus_beta1": {"min": 0.05, "max": 0.15, "scaling": "log"},
-    "weight_decay": {"min": 1e-3, "max": 1e-1, "scaling": "log"},
+    "weight_decay": {"min": 5e-3, "max": 0.5, "scaling": "log"},
     "warmup": {"feasible_points": [0.02, 0.05, 0.1]},
 }
 

@@ -10,7 +10,7 @@ from algoperf.preconditioning import input_axes
 search_space = {
     "learning_rate": {"min": 3e-3, "max": 1e-2, "scaling": "log"},
     "momentum": {"feasible_points": [0.9, 0.95]},
-    "weight_decay": {"min": 1e-3, "max": 1e-1, "scaling": "log"},
+    "weight_decay": {"min": 5e-3, "max": 0.5, "scaling": "log"},
     "warmup": {"feasible_points": [0.02, 0.05, 0.1]},
 }
 

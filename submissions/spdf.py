@@ -18,7 +18,7 @@ from algoperf.preconditioning import input_axes
 
 search_space = {
     "learning_rate": {"min": 3e-3, "max": 1e-2, "scaling": "log"},
-    "weight_decay": {"min": 1e-3, "max": 1e-1, "scaling": "log"},
+    "weight_decay": {"min": 5e-3, "max": 0.5, "scaling": "log"},
     "sparsity": {"feasible_points": [0.5, 0.75]},
     "dense_share": {"feasible_points": [0.3, 0.5]},
 }
