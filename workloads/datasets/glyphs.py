@@ -7,7 +7,7 @@ noise of every pixel. Pixels are bytes.
 
 `glyphs` are noisy, and 10 % of their training labels are replaced by another letter, drawn evenly;
 those of validation and test are right. `few_glyphs` have less noise and right labels, but so few
-drawings to train on that a model learns them by heart unless it is regularised.
+drawings to train on that a model can learn them by heart.
 """
 
 from collections.abc import Mapping
