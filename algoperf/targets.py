@@ -96,7 +96,7 @@ def set_targets(
         The provenance written beside the rules.
     """
     how = protocol(rules.name)
-    bases = [w for w in workloads if how.search_variants or _base_of(w) == w]
+    bases = [w for w in workloads if how.search_variants or registry.workload(w).base_name == w]
     variants = [name for name in workloads if name not in bases]
     search = [
         spec
@@ -127,17 +127,12 @@ def set_targets(
             rules.workloads[name].validation,
             how,
             [_outcome(s, results) for s in repeats if s.workload == name],
-            budget_s=provenance(rules.name)[_base_of(name)]["budget_s"],
+            budget_s=provenance(rules.name)[registry.workload(name).base_name]["budget_s"],
         )
         for name in variants
     }
     _write(rules.name, of_variants)
     return found | of_variants
-
-
-def _base_of(workload: str) -> str:
-    """The base of a variant; of a base its own name."""
-    return registry.workload(workload).base or workload
 
 
 def _best_of_base(rules: Rules, how: Protocol, variant: str) -> TrialSpec:
@@ -146,7 +141,7 @@ def _best_of_base(rules: Rules, how: Protocol, variant: str) -> TrialSpec:
     Raises:
         UserError: If the base has no target yet, or the submission another search space by now.
     """
-    base = _base_of(variant)
+    base = registry.workload(variant).base_name
     if (settled := provenance(rules.name).get(base)) is None:
         raise UserError(
             f"{variant} takes the best point of {base}, which has no target yet: name both."
@@ -167,7 +162,7 @@ def _search(rules: Rules, how: Protocol, workload: str, submission: str) -> list
     if loaded.search_space is None:
         raise UserError(f"{submission} has no search space, so it cannot set targets.")
     fixed = rules.workloads[workload]
-    horizon = how.horizons.get(_base_of(workload), how.horizon)
+    horizon = how.horizons.get(registry.workload(workload).base_name, how.horizon)
     untargeted = replace(
         fixed,
         validation=replace(fixed.validation, value=math.nan),

@@ -133,7 +133,7 @@ def run(
         "ended": now(),
         "workload": {
             "suite": workload.suite,
-            "base": workload.base or workload.name,
+            "base": workload.base_name,
             "dataset": workload.dataset.name,
             "dataset_sha256": workload.dataset.sha256,
             "batch_size": state.batch_size,

@@ -101,6 +101,11 @@ class Workload:
     compile_counts: bool = False
     extra: Extra | None = None
 
+    @property
+    def base_name(self) -> str:
+        """Of a variant its base's name, of a base its own."""
+        return self.base or self.name
+
 
 def numbers(rules: str, name: str) -> dict[str, Any]:
     """What the rules fix for workload `name`: fields of `Workload`, for `**`.

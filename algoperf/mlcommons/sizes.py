@@ -28,7 +28,7 @@ def _mirrored(workload: Workload) -> Iterator[Workload]:
     """The full suite's variant of the same kind, if there is one, then what it is a variant of."""
     if workload.mirrors is None:
         return
-    kind = workload.name.removeprefix(workload.base or workload.name)
+    kind = workload.name.removeprefix(workload.base_name)
     for name in dict.fromkeys([workload.mirrors + kind, workload.mirrors]):
         try:
             yield registry.workload(name)

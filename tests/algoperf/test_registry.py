@@ -7,7 +7,7 @@ from algoperf.errors import UserError
 def test_a_workload_lives_in_the_file_whose_name_begins_its_own():
     for name, workload in registry.workloads().items():
         module = registry.workload_module(name)
-        assert module.rpartition(".")[2] == (workload.base or name)
+        assert module.rpartition(".")[2] == workload.base_name
         assert registry.workload(name) is workload
 
 

@@ -119,3 +119,19 @@ def test_a_variant_without_a_search_takes_its_bases_best_point(monkeypatch, tmp_
     settled["digits_vit"]["repeats"][0]["point"] = {"learning_rate": 0.5}
     with pytest.raises(UserError, match="no longer gives"):
         targets._best_of_base(rules, how, "digits_vit_relu")
+
+
+def test_a_base_that_is_not_scored_is_searched_all_the_same(monkeypatch, tmp_path):
+    rules = rulesets.load("quick")
+    assert "digits_continued" not in rules.base_workloads
+    how = replace(targets.protocol("quick"), search_variants=False)
+    monkeypatch.setattr(targets, "protocol", lambda _: how)
+    asked = []
+
+    def run(specs):
+        asked.extend(specs)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        targets.set_targets(rules, ["digits_continued"], tmp_path, run)
+    assert len(asked) == how.points * len(how.submissions)

@@ -86,7 +86,7 @@ class Case(NamedTuple):
 
 
 def _case(workload: Any) -> Case:
-    narrow = NARROW[workload.base or workload.name]
+    narrow = NARROW[workload.base_name]
     model = dataclasses.replace(workload.model, **narrow.changes(workload.model))
     if hasattr(model, "dropout_rate"):
         model = dataclasses.replace(model, dropout_rate=0.3)
