@@ -87,11 +87,17 @@ def _age_as(folder: Path, other: Path) -> None:
 
 
 def prune() -> None:
-    """Removes what nobody has used for `UNUSED_S`."""
+    """Removes what nobody has used for `UNUSED_S`, and as long after that the folder it was in."""
     with suppress(OSError, RuntimeError):
-        for kind in _root().glob("*/*"):
-            if time.time() - kind.stat().st_mtime > UNUSED_S:
-                shutil.rmtree(kind, ignore_errors=True)
+        for kind in filter(_unused, _root().glob("*/*")):
+            shutil.rmtree(kind, ignore_errors=True)
+        for owner in filter(_unused, _root().iterdir()):
+            with suppress(OSError):  # it is not empty
+                owner.rmdir()
+
+
+def _unused(folder: Path) -> bool:
+    return time.time() - folder.stat().st_mtime > UNUSED_S
 
 
 def _root() -> Path:

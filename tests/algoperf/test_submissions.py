@@ -219,7 +219,7 @@ def test_weights_are_sparse_first_and_dense_at_the_end():
         assert state.optimizer_state["masks"]["Dense_0"]["bias"].all()
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("name", registry.submission_names())
 def test_every_submission_lowers_the_loss_at_the_centre_of_its_space(name):
     loaded = load(name)

@@ -181,7 +181,7 @@ def traced():
     """Every submission here on every base workload whose data are here; few are fast enough."""
     for name, workload in registry.workloads().items():
         if workload.base is None and workload.suite != "full":
-            marks = () if name == "digits_resnet" else pytest.mark.slow
+            marks = () if name == "digits_resnet" else pytest.mark.table
             yield from (pytest.param(each, name, marks=marks) for each in SELECTING)
 
 

@@ -256,7 +256,7 @@ def given(workload: Workload) -> batches.Given:
 GIVEN = {name: given(workload) for name, workload in FULL.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("name", [n for n in FULL if n not in {*VARIANTS, *TOO_LARGE}])
 def test_gradients_reach_every_parameter_at_full_size(name):
     """Of two examples; parameters are random, since making initial ones takes longer than this."""

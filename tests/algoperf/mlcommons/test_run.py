@@ -40,13 +40,13 @@ def test_a_folder_is_run_and_everything_is_kept(tmp_path, easy_rules, capsys):
     assert any("global_step" in line for line in lines)
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("name", NAMES)
 def test_they_train_on_the_quick_workloads(name):
     assert check(str(SUBMISSIONS / name), rulesets.load("quick"), QUICK) == []
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "jit_momentum"])
 def test_they_train_on_every_kind_of_pocket_workload(name):
     """Graphs cannot be spread over the two devices of these tests, and five points are too few."""

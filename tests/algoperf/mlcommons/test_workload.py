@@ -141,7 +141,7 @@ SLOW = ("speech_deepspeech", "facts_lm", "translation")
 
 
 @pytest.mark.parametrize(
-    "name", ["molecules", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+    "name", ["molecules", *(pytest.param(name, marks=pytest.mark.table) for name in SLOW)]
 )
 def test_their_batch_has_the_same_loss_and_comes_back_as_it_was(name):
     """The sum over the count is the mean loss that our own view gives, also with padding."""

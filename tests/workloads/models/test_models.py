@@ -99,11 +99,11 @@ WITHOUT_DROPOUT = {n for n, case in CASES.items() if not hasattr(case.model, "dr
 
 
 def models(*families: str) -> pytest.MarkDecorator:
-    """Bases and, in the slow set, variants of these families, or of all."""
+    """Bases and, in the tables, variants of these families, or of all."""
     return pytest.mark.parametrize(
         "name",
         [
-            pytest.param(name, marks=[] if workload.base is None else pytest.mark.slow)
+            pytest.param(name, marks=[] if workload.base is None else pytest.mark.table)
             for name, workload in FULL.items()
             if not families or name.startswith(families)
         ],
@@ -185,7 +185,7 @@ def test_steps_against_the_gradient_lower_the_loss(name):
     assert len(set(losses)) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("name", CASES)
 def test_compiled_and_not_compiled_agree(name):
     with jax.disable_jit():
@@ -195,7 +195,7 @@ def test_compiled_and_not_compiled_agree(name):
     np.testing.assert_allclose(plain.total, ready(name).evaluated().total, rtol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("name", CASES)
 def test_initial_values_give_a_finite_loss(name):
     params, state = init_model(ready(name).workload, jax.random.key(0))
