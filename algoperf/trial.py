@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -47,17 +47,34 @@ Find = Callable[[TrainState], Checkpoint | None]
 """(a fresh state) -> where an earlier attempt got to, if there was one."""
 
 
+@dataclass(frozen=True)
+class Listener:
+    """Whoever follows a trial from another process; by default nobody.
+
+    Attributes:
+        report: Called about twice a second and after every evaluation.
+        tell: Called with what became of an earlier attempt, if there was one.
+        timed: Called with 0 as the clock is made, and with what it says at the end [s], so that
+            it can be compared with another.
+        readings: How often it is called at the end.
+        compiled: Called with the machine's id and its calibration when the harness's own programs
+            are compiled, before the submission is imported.
+    """
+
+    report: Report = lambda _: None
+    tell: Callable[[str], None] = lambda _: None
+    timed: Callable[[float], None] = lambda _: None
+    readings: int = 0
+    compiled: Callable[[str, Mapping[str, float]], None] = lambda *_: None
+
+
 def run(
     spec: TrialSpec,
     record: TrialRecord,
-    report: Report,
+    listener: Listener,
     *,
     meter: Meter | None = None,
     clock_now: Callable[[], float] = time.perf_counter,
-    tell: Callable[[str], None] = lambda _: None,
-    timed: Callable[[float], None] = lambda _: None,
-    readings: int = 0,
-    compiled: Callable[[str, Mapping[str, float]], None] = lambda *_: None,
 ) -> tuple[Ending, dict[str, Any]]:
     """Trains at one point with one seed, and writes every evaluation into `record`.
 
@@ -66,15 +83,9 @@ def run(
     Args:
         spec: What to run.
         record: The trial's folder, begun.
-        report: Called about twice a second and after every evaluation.
+        listener: Who follows it.
         meter: Measures compilation.
         clock_now: A monotonic clock [s].
-        tell: Called with what became of an earlier attempt, if there was one.
-        timed: Called with 0 as the clock is made, and with what it says at the end [s], so that
-            somebody else can look at another.
-        readings: How often it is called at the end.
-        compiled: Called with the machine's id and its calibration when the harness's own programs
-            are compiled, before the submission is imported.
 
     Returns:
         How it ended, and facts for the manifest. Whatever the submission raises goes through.
@@ -92,11 +103,11 @@ def run(
         now=clock_now,
         agreed=hosts.agreed if hosts.joined() else None,
     )
-    timed(0.0)
+    listener.timed(0.0)
     saver = Saver(spec, workload, record, carried, machine_id)
     evaluator = Evaluator(workload)
     evaluator.compile(*init_model(workload, jax.random.key(spec.seed)))
-    compiled(machine_id, before)
+    listener.compiled(machine_id, before)
     with Guard(sources.root(spec.path), {"workload": workload}) as guard:
         submission = load(spec.path)
         state = prepare(
@@ -107,7 +118,7 @@ def run(
             append=record.append,
             append_table=record.append_table,
             keep=lambda params, model_state: record.keep(parameters.flat(params, model_state)),
-            report=reporting(record, report),
+            report=reporting(record, listener.report),
             find=saver.find,
             save=saver.save,
             evaluator=evaluator,
@@ -116,13 +127,13 @@ def run(
         state.modules = submission.modules
         state.interruptions = len(record.attempts)
         if record.news:
-            tell(record.news)
+            listener.tell(record.news)
         ending = train_loop(state)
         clock.enter(Account.LOGGING)
-        for _ in range(readings):  # so that one of them is heard at once
+        for _ in range(listener.readings):  # so that one of them is heard at once
             time.sleep(READ_EVERY_S)
             clock.enter(Account.LOGGING)
-            timed(clock.lifetime_s)
+            listener.timed(clock.lifetime_s)
         guard.check(whole=True)
         if hosts.leads() and (faults := clock.faults()):  # the others have taken over its accounts
             raise RuleBroken(f"The submission broke a rule (docs/rules.md): {faults[0]}.")
@@ -131,14 +142,26 @@ def run(
     return ending, {
         "started": saver.carried["started"],
         "ended": now(),
+        **_facts(state),
+        "calibration": calibration,
+        "calibration_best": machine.best_calibration(machine_id, *calibration.values()),
+        "load": load_meanwhile,
+        "checkpoints": {"obstacle": saver.obstacle},
+    }
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """What the manifest says of the run itself, when it has ended."""
+    workload, clock = run.workload, run.clock
+    return {
         "workload": {
             "suite": workload.suite,
             "base": workload.base_name,
             "dataset": workload.dataset.name,
             "dataset_sha256": workload.dataset.sha256,
-            "batch_size": state.batch_size,
-            "notes": list(state.algorithm.notes(workload)),
-            "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.train.params)),
+            "batch_size": run.batch_size,
+            "notes": list(run.algorithm.notes(workload)),
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves(run.train.params)),
         },
         "clock": {
             "accounts": {str(name): seconds for name, seconds in clock.accounts.items()},
@@ -146,12 +169,8 @@ def run(
             "compile_s": clock.compile_s,
             "total_s": clock.total_s,
         },
-        "flops_per_step": state.flops_per_step,
-        "flops_unknown": state.counted and state.counted.unknown,
-        "calibration": calibration,
-        "calibration_best": machine.best_calibration(machine_id, *calibration.values()),
-        "load": load_meanwhile,
-        "checkpoints": {"obstacle": saver.obstacle},
+        "flops_per_step": run.flops_per_step,
+        "flops_unknown": run.counted and run.counted.unknown,
     }
 
 

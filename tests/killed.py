@@ -82,7 +82,7 @@ def main(results: Path, name: str, when: str) -> None:
     record = TrialRecord(spec, results)
     if record.conclude() is None:
         record.begin()
-        ending, facts = trial.run(spec, record, began)
+        ending, facts = trial.run(spec, record, trial.Listener(report=began))
         record.finish(ending, facts)
     os._exit(0)  # whatever timer is left
 

@@ -77,7 +77,7 @@ def assist(spec: TrialSpec, results: Path, temporary: Path, connection: Connecti
         _listening(connection)
         hosts.join()
         compilation.use_cache(caches.folder_of(spec.sha256))
-        trial.run(spec, hosts.Unrecorded(spec), lambda _: None)
+        trial.run(spec, hosts.Unrecorded(spec), trial.Listener())
         hosts.leave()
     except BaseException:  # noqa: BLE001 - others' code; the host that records says what became of it
         traceback.print_exc()
@@ -151,17 +151,15 @@ def _run(
         go_on.wait()
         facts["compilation_cache"] = compilation.use_cache(caches.folder_of(record.spec.sha256))
 
+    listener = trial.Listener(
+        report=lambda beat: say(beat=beat),
+        tell=lambda news: say(news=news),
+        timed=lambda seconds: say(timed_s=seconds),
+        readings=READINGS,
+        compiled=compiled,
+    )
     try:
-        ending, found = trial.run(
-            record.spec,
-            record,
-            lambda beat: say(beat=beat),
-            meter=meter,
-            tell=lambda news: say(news=news),
-            timed=lambda seconds: say(timed_s=seconds),
-            readings=READINGS,
-            compiled=compiled,
-        )
+        ending, found = trial.run(record.spec, record, listener, meter=meter)
         record.check_tables()
         facts |= found
     except (CannotRecord, HostLost):

@@ -97,7 +97,8 @@ def run(tmp_path, monkeypatch):
         record = TrialRecord(spec, tmp_path)
         record.begin()
         beats: list[records.Beat] = []
-        ending, facts = trial.run(spec, record, beats.append, clock_now=now or Time(1e-3))
+        listener = trial.Listener(report=beats.append)
+        ending, facts = trial.run(spec, record, listener, clock_now=now or Time(1e-3))
         folder = record.finish(ending, facts)
         measured = folder / "eval_measurements.csv"
         rows = read_measurements(folder) if measured.exists() else None

@@ -86,7 +86,7 @@ class Bench:
         record.begin()
         try:
             ending, facts = trial.run(
-                record.spec, record, lambda _: None, clock_now=Time(1e-3), tell=self.news.append
+                record.spec, record, trial.Listener(tell=self.news.append), clock_now=Time(1e-3)
             )
         except Cut:
             return None
