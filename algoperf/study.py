@@ -2,9 +2,7 @@
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -208,62 +206,11 @@ def run(
         HostLost: If another host of a trial is gone.
         KeyboardInterrupt: After the running trial was ended; the recorded ones stay.
     """
-    from algoperf.claims import Claim, Claims, Lost, turn  # not on Windows: there one can score
-    from algoperf.executors.local import LocalExecutor
+    from algoperf.executors.local import LocalExecutor  # not on Windows: there one can score
+    from algoperf.share import Share
 
     executor = LocalExecutor(results, modules(todo), joint=joint)
-    claims = Claims()
-    told: set[str] = set()
-    owners: dict[str, str] = {}  # of each trial, as last read
-
-    def tell_once(text: str) -> None:
-        if text not in told:
-            told.add(text)
-            watcher.told(text)
-
-    def wait_turn() -> None:
-        tell_once("Another run trains on this machine; the two take turns.")
-
-    def attempt(spec: TrialSpec) -> Ending | None:
-        """How the trial ended; None if somebody else runs or ran it."""
-        claim = claims.take(spec.folder(executor.results))
-        if not isinstance(claim, Claim):
-            if claim is not None:  # whose owner can be read
-                owners[spec.label] = str(claim)
-            tell_once(f"{spec.label} is run by {owners.get(spec.label, 'another run')}.")
-            return None
-        with claim:
-            if spec.is_recorded(executor.results):  # before it was claimed
-                return None
-            watcher.began(spec)
-            try:
-                return executor.run(
-                    spec, lambda beat: watcher.beat(spec, beat), claim, watcher.told
-                )
-            except Lost:
-                watcher.told(f"{spec.label} was taken over by another run.")
-                return None
-
-    left = deque(todo)
-
-    def run_next() -> bool:
-        """Runs the next trial that nobody else has; whether there was one."""
-        # A turn lasts until a trial was run. Were it over at one that is recorded by now, the other
-        # run would be a trial ahead for ever.
-        with turn(executor.results, wait_turn) if take_turns else nullcontext():
-            for _ in range(len(left)):
-                spec = left.popleft()
-                if spec.is_recorded(executor.results):
-                    watcher.elsewhere(spec)
-                elif (ending := attempt(spec)) is None:
-                    left.append(spec)
-                else:
-                    break
-            else:
-                return False
-        watcher.ended(spec, ending)
-        return True
-
-    while left:
-        if not run_next() and left:
+    share = Share(todo, executor, watcher, take_turns=take_turns)
+    while share.left:
+        if not share.run_next() and share.left:
             time.sleep(LOOK_AGAIN_S)
