@@ -96,43 +96,58 @@ def set_targets(
         The provenance written beside the rules.
     """
     how = protocol(rules.name)
-    bases = [w for w in workloads if how.search_variants or registry.workload(w).base_name == w]
+    bases = [w for w in workloads if how.search_variants or _is_base(w)]
     variants = [name for name in workloads if name not in bases]
-    search = [
-        spec
-        for name in bases
-        for submission in how.submissions
-        for spec in _search(rules, how, name, submission)
-    ]
-    run(_missing(search, results))
-    best = {name: _best([s for s in search if s.workload == name], results) for name in bases}
-    repeats = [spec for name in bases for spec in _repeats(rules, how, best[name])]
-    run(_missing(repeats, results))
-    found = {
-        name: _settle(
-            rules.workloads[name].validation,
-            how,
-            [_outcome(s, results) for s in repeats if s.workload == name],
-            [_outcome(s, results) for s in search if s.workload == name],
-            step_hint=rules.workloads[name].step_hint,
-        )
-        for name in bases
-    }
+    found = _of_bases(rules, how, bases, results, run)
     _write(rules.name, found)
-    at_base = {name: _best_of_base(rules, how, name) for name in variants}
-    repeats = [spec for best in at_base.values() for spec in _repeats(rules, how, best)]
-    run(_missing(repeats, results))
-    of_variants = {
-        name: _settle(
-            rules.workloads[name].validation,
-            how,
-            [_outcome(s, results) for s in repeats if s.workload == name],
-            budget_s=provenance(rules.name)[registry.workload(name).base_name]["budget_s"],
-        )
-        for name in variants
-    }
+    of_variants = _of_variants(rules, how, variants, results, run)
     _write(rules.name, of_variants)
     return found | of_variants
+
+
+def _is_base(workload: str) -> bool:
+    return registry.workload(workload).base is None
+
+
+def _of_bases(
+    rules: Rules, how: Protocol, names: Sequence[str], results: Path, run: Runner
+) -> dict[str, Any]:
+    """A search for each, and its best point again with other seeds."""
+    searches = {
+        name: [spec for each in how.submissions for spec in _search(rules, how, name, each)]
+        for name in names
+    }
+    run(_missing([spec for search in searches.values() for spec in search], results))
+    repeats = {name: _repeats(rules, how, _best(searches[name], results)) for name in names}
+    run(_missing([spec for again in repeats.values() for spec in again], results))
+    return {
+        name: _settle(
+            rules.workloads[name].validation,
+            how,
+            [_outcome(spec, results) for spec in repeats[name]],
+            [_outcome(spec, results) for spec in searches[name]],
+            step_hint=rules.workloads[name].step_hint,
+        )
+        for name in names
+    }
+
+
+def _of_variants(
+    rules: Rules, how: Protocol, names: Sequence[str], results: Path, run: Runner
+) -> dict[str, Any]:
+    """The best point of each one's base with other seeds, and the base's budget."""
+    repeats = {name: _repeats(rules, how, _best_of_base(rules, how, name)) for name in names}
+    run(_missing([spec for again in repeats.values() for spec in again], results))
+    settled = provenance(rules.name)
+    return {
+        name: _settle(
+            rules.workloads[name].validation,
+            how,
+            [_outcome(spec, results) for spec in repeats[name]],
+            budget_s=settled[registry.workload(name).base_name]["budget_s"],
+        )
+        for name in names
+    }
 
 
 def _best_of_base(rules: Rules, how: Protocol, variant: str) -> TrialSpec:

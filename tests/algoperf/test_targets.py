@@ -1,11 +1,15 @@
 """The target-setting protocol by hand, and the committed provenance against the rules."""
 
+import json
+import math
 from dataclasses import replace
 
 import pytest
 
-from algoperf import rulesets, targets
+from algoperf import registry, rulesets, targets
 from algoperf.errors import UserError
+from algoperf.recording import TrialRecord
+from algoperf.records import Ending, Status
 from algoperf.spec import Target
 
 HOW = targets.Protocol(("a", "b"), points=2, seeds=5, horizon=0.5, budget_factor=3.0)
@@ -119,6 +123,63 @@ def test_a_variant_without_a_search_takes_its_bases_best_point(monkeypatch, tmp_
     settled["digits_vit"]["repeats"][0]["point"] = {"learning_rate": 0.5}
     with pytest.raises(UserError, match="no longer gives"):
         targets._best_of_base(rules, how, "digits_vit_relu")
+
+
+@pytest.fixture
+def rules_of_my_own(monkeypatch, tmp_path):
+    """A copy of the quick rules that may be written: two algorithms, two points, three seeds."""
+    raw = json.loads(registry.rules_files()["quick"].read_text())
+    raw["target_setting"] |= {
+        "submissions": ["adamw", "heavy_ball"], "points": 2, "seeds": 3, "search_variants": False,
+    }  # fmt: skip
+    file = tmp_path / "rules" / "quick.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(raw))
+    monkeypatch.setattr(registry, "rules_files", lambda: {"quick": file})
+    return file
+
+
+def test_the_whole_protocol_from_search_to_rules(rules_of_my_own, tmp_path):
+    """By hand: `heavy_ball`'s second point is the best, and its repeats are what counts."""
+    rules, ran = rulesets.load("quick"), []
+    searched = {"adamw": [0.9, 0.7], "heavy_ball": [0.8, 0.4]}
+    repeated = {"digits_vit": [0.5, 0.3, 0.6], "digits_vit_relu": [0.9, 0.8, 0.7]}
+    step_s = {"adamw": 0.02, "heavy_ball": 0.01}
+
+    def run(specs):
+        ran.append(len(specs))
+        for spec in specs:
+            values = searched[spec.submission] if spec.study == 1 else repeated[spec.workload]
+            best = values[spec.trial - 1]
+            record = TrialRecord(spec, tmp_path / "results")
+            record.begin()
+            for step, value in ((100, best), (200, best + 1)):
+                record.append({
+                    "global_step": step,
+                    "accumulated_submission_time": step * step_s[spec.submission],
+                    "validation/cross_entropy": value,
+                    "test/cross_entropy": round(value + 0.01 * spec.trial, 9),
+                })  # fmt: skip
+            record.finish(Ending(Status.FINISHED_EARLY, "for the test", 200), {})
+
+    asked = ["digits_vit_relu", "digits_vit"]
+    found = targets.set_targets(rules, asked, tmp_path / "results", run)
+    assert ran == [4, 3, 3]
+    written = json.loads(rules_of_my_own.read_text())["workloads"]
+    base, variant = written["digits_vit"], written["digits_vit_relu"]
+    # The median of 0.5 0.3 0.6; 0.5 and 0.3 hit it, with tests 0.51 and 0.32.
+    assert (base["validation_target"], base["test_target"]) == (0.5, 0.51)
+    # 0.9 0.8 0.7: 0.8 and 0.7 hit it, with tests 0.82 and 0.73.
+    assert (variant["validation_target"], variant["test_target"]) == (0.8, 0.82)
+    # The slower algorithm's 0.02 s for each step of the hint, and then the rules' factor.
+    hint, factor = rules.workloads["digits_vit"].step_hint, targets.protocol("quick").budget_factor
+    assert base["budget_s"] == variant["budget_s"] == math.ceil(factor * 0.02 * hint)
+    point = found["digits_vit"]["search"][3]["point"]
+    assert [run["point"] for run in found["digits_vit_relu"]["repeats"]] == [point] * 3
+    assert targets.provenance("quick") == found
+    # What is recorded is not run again.
+    assert targets.set_targets(rules, asked, tmp_path / "results", run) == found
+    assert ran[3:] == [0, 0, 0]
 
 
 def test_a_base_that_is_not_scored_is_searched_all_the_same(monkeypatch, tmp_path):
