@@ -108,7 +108,7 @@ def _finding(
             return mismatch("the data are not those that it was run on")
         params, model_state = parameters.restored(kept, model_shapes(workload))
     except (KeyError, TypeError) as error:
-        return mismatch(f"its record lacks or mistakes {error}")
+        return mismatch(f"an entry of its manifest is missing or malformed: {error!r}")
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         return mismatch(str(error))
     measured = {

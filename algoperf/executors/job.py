@@ -81,7 +81,10 @@ def _wait_for_the_end(*_: object) -> None:
     Not to leave now lets the trial train until then, and lets Slurm put the job back. Not to look
     after the trial any more keeps its death from being recorded as its failure.
     """
-    _say("This job is told to end; its trial goes on until it is killed.")
+    _say(
+        "Slurm is ending this job; the trial keeps training until it is killed, and resumes from "
+        "its checkpoint."
+    )
     time.sleep(GRACE_S)
 
 

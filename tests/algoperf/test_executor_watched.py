@@ -69,9 +69,9 @@ def test_why_a_process_ended_can_always_be_told(code, reason):
     [
         ("say(struct.pack('!i', 100)); time.sleep(10_000)", "no step returned within 5 s"),
         ("while True: say(beat(3))", "it was not over within 20 s"),
-        ("say(beat(float('inf')))", "said what no trial says"),
-        ("say(struct.pack('!i', 10**9))", "said what no trial says"),
-        ("say(message(lost='no host'))", "said what no trial says"),
+        ("say(beat(float('inf')))", "sent a message that the harness never sends"),
+        ("say(struct.pack('!i', 10**9))", "sent a message that the harness never sends"),
+        ("say(message(lost='no host'))", "sent a message that the harness never sends"),
         ("say(message(obstacle='a disk'))", "it could not write, where others can: a disk"),
     ],
     ids=["half a message", "without end", "infinite", "too long", "lost", "obstacle"],
