@@ -146,7 +146,10 @@ def submission_path(name_or_path: str) -> Path:
         return inside.resolve()
     if path.suffix == ".py" or len(path.parts) > 1:
         if not path.is_file():
-            raise UserError(f"There is no submission file {name_or_path!r}.")
+            raise UserError(
+                f"There is no submission file {name_or_path!r}. Give a path to one, or a name that "
+                "`algoperf list submissions` shows."
+            )
         return path.resolve()
     for _, folder in _folders("algoperf.submissions"):
         file = folder / f"{name_or_path}.py"

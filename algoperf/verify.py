@@ -67,7 +67,9 @@ def verify(folder: Path, tell: Callable[[Finding], None]) -> list[Finding]:
     """
     claims = records.reached(folder)
     if not claims:
-        raise UserError(f"No trial below {folder} says that it reached its target.")
+        raise UserError(
+            f"No trial below {folder} says that it reached its target. There is nothing to verify."
+        )
     evaluators: dict[str, Measured] = {}
     here = machine_facts()["machine_id"]
     found = []

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from algoperf import records
 from algoperf.errors import UserError
 from algoperf.records import MEASUREMENTS
 
@@ -79,7 +80,7 @@ def find_trials(folders: Sequence[Path]) -> tuple[list[Place], list[Problem]]:
     walk = _Walk()
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"There is no results folder {str(folder)!r}.")
+            raise records.no_folder(folder)
         root = str(folder.resolve())
         for path, files in _folders(root, walk):
             _see(walk, root, path, files)
