@@ -274,11 +274,10 @@ def _held_out_there(logs: Logs, rules: Rules) -> None:
         if suite.columns[base] in there and suite.columns[column] not in there
     ]
     if lacking:
-        left_out = {p.path for p in logs.problems if "trials)" in p.problem}
-        variants = sorted({path.rpartition(" on ")[2] for path in left_out})
         raise UserError(
             f"The rules {rules.name!r} hold out {', '.join(lacking)}, and nobody has a trial "
-            f"on that; the logs' variants are: {', '.join(variants) or 'none'}. Score with rules "
+            "on that; the logs' variants are: "
+            f"{', '.join(logs.unscored) or 'none'}. Score with rules "
             'whose "held_out" is the list that was drawn (a file of your own may say '
             f'{{"extends": "{rules.name}", "held_out": [...]}}), or with rules that have none.'
         )
