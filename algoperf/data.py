@@ -50,7 +50,7 @@ class Dataset(Protocol):
 
     @property
     def changes(self) -> tuple[int, ...]:
-        """After how many training examples other ones follow; mostly never."""
+        """Counts of drawn training examples at which the training set is replaced; () if never."""
         ...
 
     def missing(self) -> str | None:

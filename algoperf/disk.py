@@ -34,9 +34,10 @@ ROOM = 10_000_000_000
 """How much room is enough for whatever a trial may have to write next, in bytes."""
 
 _TRY = 1_000_000
+"""How much is written to find out whether a disk takes anything, in bytes."""
 
 SMALL = 20_000_000
-"""How long a file may be of which all is read at once, in bytes."""
+"""The longest file that is read into memory as a whole, in bytes."""
 
 
 @contextmanager
@@ -184,7 +185,7 @@ def _open_up(folder: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Hash of a file's content."""
+    """SHA-256 of a file, read piece by piece."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

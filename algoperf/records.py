@@ -136,7 +136,7 @@ class Ending:
     """How a trial ended.
 
     Attributes:
-        status: One of the five.
+        status: Its kind of ending.
         reason: One sentence.
         steps: Updates done; None if the trial could not tell any more.
     """

@@ -20,9 +20,11 @@ from algoperf.trial import machine_facts
 from algoperf.workload import Evaluator, Workload, model_shapes
 
 SAME_MACHINE = 1e-5
+"""How far a metric may be from the one recorded on the same machine, relative to that."""
+
 OTHER_MACHINE = 1e-2
-"""How far a metric may be from the recorded one, relative to it: other hardware adds up in another
-order, and an accuracy may differ by an example."""
+"""How far it may be from one recorded elsewhere: other hardware adds up in another order, and an
+accuracy may differ by an example."""
 
 
 Measured = tuple[Workload, Evaluator]

@@ -13,16 +13,18 @@ LOOK_EVERY_S = 1.0
 """How long is waited for something to happen."""
 
 READINGS = 5
-"""How often a trial says at its end what its clock says, ..."""
+"""How often a trial says at its end what its clock says: one reading is almost certainly heard at
+once."""
 
 READ_EVERY_S = 0.05
-"""... each so long after the one before: one of them is heard at once, as good as certainly."""
+"""How long a trial waits between two of these readings."""
 
 BEHIND_S = 0.1
-"""How far a trial's clock may be behind this one, ..."""
+"""How far a trial's clock may be behind this one."""
 
 AHEAD_S = 1.0
-"""... and how far ahead, which is only to its harm: this one starts late on a busy machine."""
+"""How far a trial's clock may be ahead of this one, which starts late on a busy machine. It may be
+further ahead than behind, since that only costs the submission time."""
 
 _AT_ONCE_S = 0.001
 """A wait that is over sooner found what had come before it."""
