@@ -13,11 +13,11 @@ from scoring.diagnostics.table import (
     EXTRA_NUMBERS,
     Block,
     Booleans,
-    Floats,
     Integers,
     Rows,
     ScoreBlock,
 )
+from scoring.intervals import Floats
 from scoring.leaderboard.logs import Problem
 
 ROUNDING_NATS = 1e-6

@@ -15,7 +15,8 @@ import pandas as pd
 from sklearn.cluster import KMeans
 
 from scoring.diagnostics import chain, curves, laws, trend
-from scoring.diagnostics.table import Block, Floats, Integers
+from scoring.diagnostics.table import Block, Integers
+from scoring.intervals import Floats
 from scoring.leaderboard.logs import Problem
 
 HELD_OUT = (1, 2)

@@ -7,7 +7,7 @@ where a power is taken (`centre`), so that no power overflows; parameters are in
 import numpy as np
 
 from scoring.diagnostics.curves import Curve
-from scoring.diagnostics.table import Floats
+from scoring.intervals import Floats
 
 _EXPONENTS = np.geomspace(0.01, 3.0, 120)
 _INF = np.inf
