@@ -73,9 +73,8 @@ def workload_folders() -> list[Path]:
 def workload_module(name: str) -> str | None:
     """The module whose file name is the longest prefix of the workload's name."""
     modules = _modules("algoperf.workloads")
-    return (
-        modules[max(fitting, key=len)] if (fitting := [*filter(name.startswith, modules)]) else None
-    )
+    fitting = [stem for stem in modules if name.startswith(stem)]
+    return modules[max(fitting, key=len)] if fitting else None
 
 
 def workload(name: str) -> "Workload":

@@ -57,7 +57,6 @@ def power(name: str, formula: str, floor: tuple[float, float]) -> Curve:
 
 ERROR_POWER = power("error_power", "error = E + A (C / centre)^-alpha", (0, 1))
 LOSS_POWER = power("loss_power", "loss = E + A (C / centre)^-alpha", (0, _INF))
-ISIK_LOSS = power("isik_loss", "loss = E + A (D / centre)^-alpha", (0, _INF))
 
 
 def _gadre_loss(x: Floats, eta: Floats) -> Floats:
