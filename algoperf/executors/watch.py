@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
-LOOK_EVERY_S = 1.0
+POLL_S = 1.0
 """How long is waited for something to happen."""
 
 READINGS = 5
@@ -50,12 +50,12 @@ class SecondClock:
     def wait(self, ready: "Sequence[Connection[Any, Any] | int]") -> list[Any]:
         """Waits a moment for one of `ready`, and notes how long ago it may have come."""
         began = time.monotonic()
-        found = wait(ready, timeout=LOOK_EVERY_S)
+        found = wait(ready, timeout=POLL_S)
         now = time.monotonic()
         if now - began <= _AT_ONCE_S:
             self._late += now - self._looked
         else:  # it came just now, unless this process was stopped
-            self._late = now - began if now - began > 1.1 * LOOK_EVERY_S else 0.0
+            self._late = now - began if now - began > 1.1 * POLL_S else 0.0
         self._looked = now
         return found
 
