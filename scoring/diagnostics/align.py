@@ -18,7 +18,7 @@ from scoring.diagnostics.table import (
     ScoreBlock,
 )
 from scoring.intervals import Floats
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 ROUNDING_NATS = 1e-6
 """A log-likelihood may stand this far above 0: rounding, not a fault."""

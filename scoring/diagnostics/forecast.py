@@ -17,7 +17,7 @@ from sklearn.cluster import KMeans
 from scoring.diagnostics import chain, curves, laws, trend
 from scoring.diagnostics.table import Block, Integers
 from scoring.intervals import Floats
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 HELD_OUT = (1, 2)
 """How many of the largest models a backtest hides."""

@@ -16,7 +16,7 @@ from scoring.diagnostics import chain, correlations, resample
 from scoring.diagnostics.correlations import METHODS, Correlations
 from scoring.diagnostics.table import Block, Integers, ScoreBlock
 from scoring.intervals import Floats
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 THRESHOLD = 0.75
 """Above which a sample counts as predictable; Schaeffer et al. 2024, section 5."""

@@ -29,7 +29,7 @@ from scoring.diagnostics import (
 )
 from scoring.diagnostics.readers import models as models_reader
 from scoring.diagnostics.table import UNNAMED, Block, ScoreBlock
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pandas.api.types import union_categoricals
 
 from scoring.intervals import Floats
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 Integers = NDArray[np.intp]
 Booleans = NDArray[np.bool_]

@@ -14,10 +14,10 @@ from algoperf.errors import UserError
 from algoperf.rulesets import Rules, Ruleset
 from scoring.intervals import Floats, interval
 from scoring.leaderboard import bootstrap, profiles, sensitivity, times, views
-from scoring.leaderboard.find import Problem
 from scoring.leaderboard.logs import Logs, gaps, read
 from scoring.leaderboard.measurements import AXES
 from scoring.leaderboard.profiles import Suite
+from scoring.problems import Problem
 
 RESAMPLES = 2000
 SEED = 0

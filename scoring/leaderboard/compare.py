@@ -18,8 +18,8 @@ from algoperf.rulesets import Rules, Ruleset
 from scoring.intervals import Floats, interval
 from scoring.leaderboard import times
 from scoring.leaderboard.board import RESAMPLES, SEED, one_machine
-from scoring.leaderboard.find import Problem
 from scoring.leaderboard.logs import Logs, read
+from scoring.problems import Problem
 
 
 @dataclass(frozen=True)

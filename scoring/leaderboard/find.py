@@ -10,6 +10,7 @@ from pathlib import Path
 from algoperf import records
 from algoperf.errors import UserError
 from algoperf.records import MEASUREMENTS
+from scoring.problems import Problem
 
 _STUDY = re.compile(r"study_(\d+)")
 _WORKLOAD = re.compile(r"(.+)_(jax|pytorch)")
@@ -20,21 +21,6 @@ _ASIDE = re.compile(r"\.(trial_\d+)\.\d+\.aside")
 def shown(name: str) -> str:
     """A path or a part of one as text that can be written: bytes that are no UTF-8 become marks."""
     return os.fsencode(name).decode("utf-8", errors="replace")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong with the logs.
-
-    Attributes:
-        path: Where.
-        problem: What.
-        action: What was done about it.
-    """
-
-    path: str
-    problem: str
-    action: str
 
 
 @dataclass(frozen=True, order=True)

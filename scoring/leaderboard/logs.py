@@ -20,8 +20,9 @@ from algoperf.records import MANIFEST
 from algoperf.rulesets import Rules, Ruleset, Tuning, WorkloadRules
 from algoperf.spec import Status, Target
 from scoring.leaderboard.cache import Cache, open_cache
-from scoring.leaderboard.find import Place, Problem, find_trials
+from scoring.leaderboard.find import Place, find_trials
 from scoring.leaderboard.measurements import AXES, FIELDS
+from scoring.problems import Problem
 
 Manifest = Mapping[str, Any]
 

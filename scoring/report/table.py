@@ -10,7 +10,7 @@ from rich.text import Text
 
 from scoring.intervals import LEVEL
 from scoring.leaderboard.board import Leaderboard
-from scoring.leaderboard.find import Problem
+from scoring.problems import Problem
 
 UNIT = {"seconds": "s", "steps": "steps", "examples": "examples", "flops": "FLOPs"}
 
