@@ -1,7 +1,7 @@
 # The front door. Every target is one line over the command line tool; `make help` lists them.
 
 SUITE       ?= quick
-# One study of one submission is what the pocket suite takes a coffee break for.
+# The pocket suite's default is one study of one submission: about a quarter of an hour.
 SUBMISSIONS ?= $(if $(filter pocket,$(SUITE)),adamw,adamw nadamw nesterov heavy_ball)
 STUDIES     ?= $(if $(filter pocket,$(SUITE)),1)
 RESULTS     ?= results/$(SUITE)

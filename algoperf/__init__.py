@@ -1,5 +1,21 @@
 """Benchmark harness: which training algorithm reaches the target first, and how sure is that?
 
+Where to look for what (a name with a slash is a package):
+
+    workloads       workload, data, inputs/, metric, parameters, dropout, features, rulesets,
+                    held_out, targets, registry, counting
+    submissions     submission, contract, view, loading, reading, sources, tuning, schedules,
+                    averaging, preconditioning, selection, mlcommons/, jax_sharding_utils
+    a training run  trial, loop, running, dispatch, clock, accounts, keys, operations, flops,
+                    compilation, caches, checkpoint, resuming, hosts, sharding
+    its folder      records, recording, manifests, tables, attempts, origin, checkpoint_files,
+                    publishing, disk
+    many runs       study, granted, slowed, claims, executors/, processes
+    what is allowed check, inspection, guard, sandbox, verify
+    the machine     machine, allocation
+    command line    cli/, arguments, listing, planned, console
+    all of them     spec, errors
+
 The names below are all that a submission needs. They are looked up on first use, so that
 reading results (`scoring/`) never imports jax.
 """

@@ -87,7 +87,7 @@ def _age_as(folder: Path, other: Path) -> None:
 
 
 def prune() -> None:
-    """Removes what nobody has used for `UNUSED_S`, and as long after that the folder it was in."""
+    """Removes compilations that nobody has used for `UNUSED_S`, and folders empty for as long."""
     with suppress(OSError, RuntimeError):
         for kind in filter(_unused, _root().glob("*/*")):
             shutil.rmtree(kind, ignore_errors=True)

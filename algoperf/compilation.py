@@ -38,11 +38,12 @@ class CompileMeter:
         monitoring.register_event_duration_secs_listener(self._hear)
 
     def _hear(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
-        """Takes note of what jax's own compilation says: anybody can say something here."""
-        if event.startswith(_PREFIX) and _is_jaxs():
+        """Takes an event into account if jax's compiler reported it, as any code can report one."""
+        if _is_jaxs():
             self.on_event(event, duration_secs, **kwargs)
 
     def on_event(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
+        """Counts a piece of compilation, which ends now; other events are passed over."""
         del kwargs
         if not event.startswith(_PREFIX):
             return

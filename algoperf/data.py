@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from algoperf import sharding
+from algoperf.errors import UserError
 from algoperf.inputs.order import Order, PhasedOrder
 from algoperf.spec import Batch, Split
 
@@ -49,7 +50,7 @@ class Dataset(Protocol):
 
     @property
     def changes(self) -> tuple[int, ...]:
-        """After how many training examples other ones follow; mostly never."""
+        """Counts of drawn training examples at which the training set is replaced; () if never."""
         ...
 
     def missing(self) -> str | None:
@@ -81,11 +82,15 @@ def check_hash(name: str, splits: Mapping[Split, Arrays], recorded: str) -> None
     """Refuses data that are not those whose targets were set.
 
     Raises:
-        RuntimeError: If the hash differs from the recorded one.
+        UserError: If the hash differs from the recorded one.
     """
     found = hash_of(splits)
     if found != recorded:
-        raise RuntimeError(f"data set {name!r} has hash {found}, recorded is {recorded}")
+        raise UserError(
+            f"Data set {name!r} has hash {found}, but its targets were set on {recorded}. If you "
+            "changed the data on purpose, put the new hash into its `sha256` and set its targets "
+            "anew (`algoperf targets SUITE --set`); else undo the change."
+        )
 
 
 Augment = Callable[[Batch, jax.Array], Batch]

@@ -30,13 +30,14 @@ CURE = (
     "the same command again."
 )
 
-ROOM = 10_000_000_000
-"""How much room is enough for whatever a trial may have to write next, in bytes."""
+ROOM_BYTES = 10_000_000_000
+"""How much room is enough for whatever a trial may have to write next."""
 
-_TRY = 1_000_000
+_TRY_BYTES = 1_000_000
+"""How much is written to find out whether a disk takes anything."""
 
-SMALL = 20_000_000
-"""How long a file may be of which all is read at once, in bytes."""
+SMALL_BYTES = 20_000_000
+"""The longest file that is read into memory as a whole."""
 
 
 @contextmanager
@@ -58,10 +59,10 @@ def has_room(folder: Path) -> bool:
     """Whether a file can be written in a folder, and its disk is far from full."""
     try:
         with tempfile.TemporaryFile(dir=folder, prefix=".room.") as file:
-            file.write(bytes(_TRY))
+            file.write(bytes(_TRY_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        return shutil.disk_usage(folder).free >= ROOM
+        return shutil.disk_usage(folder).free >= ROOM_BYTES
     except OSError:
         return False
 
@@ -110,7 +111,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def read_small(path: Path, most: int = SMALL) -> bytes:
+def read_small(path: Path, most: int = SMALL_BYTES) -> bytes:
     """What a file holds.
 
     Raises:
@@ -184,7 +185,7 @@ def _open_up(folder: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Hash of a file's content."""
+    """SHA-256 of a file, read piece by piece."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

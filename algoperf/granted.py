@@ -1,6 +1,7 @@
 """Trials that the rules grant a submission: which are recorded, which are missing. No jax."""
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,13 +22,12 @@ def places(
     results: Path, name: str, workloads: Sequence[str], granted: Tuning, studies: int | None
 ) -> dict[tuple[int, str, int], Path]:
     """(study, workload, trial) to folder, of everything asked for."""
-    return {
-        (study, workload, trial): above / records.trial_name(trial)
-        for study in range(1, _studies(granted, studies) + 1)
-        for workload in workloads
-        for above in (records.workload_folder(results, name, study, workload),)
-        for trial in range(1, granted.trials + 1)
-    }
+    found = {}
+    for study, workload in itertools.product(range(1, _studies(granted, studies) + 1), workloads):
+        above = records.workload_folder(results, name, study, workload)
+        for trial in range(1, granted.trials + 1):
+            found[study, workload, trial] = above / records.trial_name(trial)
+    return found
 
 
 def recorded(
@@ -108,16 +108,17 @@ def _studies(granted: Tuning, asked: int | None) -> int:
 
 
 def _check_ruleset(name: str, ruleset: Ruleset, asked: Ruleset | None) -> None:
-    if asked == Ruleset.SELF_TUNING != ruleset:
+    if ruleset == asked or asked is None:
+        return
+    if asked == Ruleset.SELF_TUNING:
         raise UserError(
             f"{name} has a search space, and self-tuning allows none: remove it, or leave "
             "--ruleset out to run it under external tuning."
         )
-    if asked == Ruleset.EXTERNAL != ruleset:
-        raise UserError(
-            f"{name} has no search space, and external tuning needs one: add `search_space`, or "
-            "leave --ruleset out to run it under self-tuning."
-        )
+    raise UserError(
+        f"{name} has no search space, and external tuning needs one: add `search_space`, or "
+        "leave --ruleset out to run it under self-tuning."
+    )
 
 
 def _recorded_ruleset(results: Path, name: str, sha256: str, rules: Rules) -> Ruleset | None:

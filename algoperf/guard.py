@@ -62,7 +62,7 @@ _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _LIBRARY = sysconfig.get_path("stdlib")
 _PACKAGES = sysconfig.get_path("purelib")
 _PLATFORM = sysconfig.get_path("platlib")
-_ROOM = str(Path(__file__).parent)
+_HARNESS_FOLDER = str(Path(__file__).parent)
 
 
 class RuleBroken(UserError):
@@ -110,7 +110,7 @@ class Watch:
             self._refuse(_EVENTS[event])
         elif event == READ_EXAMPLES:
             frame = inspect.currentframe()
-            while frame is not None and frame.f_code.co_filename.startswith(_ROOM):
+            while frame is not None and frame.f_code.co_filename.startswith(_HARNESS_FOLDER):
                 frame = frame.f_back
             if self._is_nearest(frame):
                 self._stop("reads examples that are for evaluation only")

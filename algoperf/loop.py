@@ -25,8 +25,9 @@ def train_loop(run: Run) -> Ending:
         clock.agree()
         if clock.submission_s >= run.budget_s:
             return _ending(run, Status.BUDGET_EXHAUSTED, f"{run.budget_s:g} s of training are used")
-        if clock.compile_s > compile_limit_s(run.budget_s):
-            return _ending(run, Status.FAILED, f"{clock.compile_s:.0f} s went into compilation")
+        if clock.compile_s > (limit := compile_limit_s(run.budget_s)):
+            took = f"compilation took {clock.compile_s:.0f} s; at most {limit:.0f} s are allowed"
+            return _ending(run, Status.FAILED, took)
         progress = Progress(run.step, clock.submission_s, run.budget_s, run.evaluations)
         steps = _at_once(run)
         select_keys, update_keys = zip(*itertools.islice(run.keys, steps), strict=True)

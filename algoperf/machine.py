@@ -73,10 +73,10 @@ def _memory_gib() -> int | None:
 
 
 CALIBRATION_S = 2.0
-"""How long a calibration takes, ..."""
+"""How long a calibration takes at most."""
 
 CALIBRATION_SHARE = 0.02
-"""... or this share of a trial's budget, if that is less."""
+"""Which share of a trial's budget a calibration takes at most."""
 
 
 def calibrate(seconds: float = CALIBRATION_S) -> dict[str, float]:

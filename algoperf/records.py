@@ -136,7 +136,7 @@ class Ending:
     """How a trial ended.
 
     Attributes:
-        status: One of the five.
+        status: Its kind of ending.
         reason: One sentence.
         steps: Updates done; None if the trial could not tell any more.
     """
@@ -242,6 +242,13 @@ def _as_recorded(fixed: WorkloadRules) -> Any:
     return plain(asdict(fixed))
 
 
+def no_folder(folder: Path) -> UserError:
+    """The error for a results folder that does not exist."""
+    return UserError(
+        f"There is no results folder {str(folder)!r}. `algoperf run` makes one (results/SUITE)."
+    )
+
+
 def reached(folder: Path) -> dict[Path, dict[str, Any]]:
     """Trials below `folder` that say they reached their target, with their manifests.
 
@@ -249,7 +256,7 @@ def reached(folder: Path) -> dict[Path, dict[str, Any]]:
         UserError: If there is no such folder.
     """
     if not folder.is_dir():
-        raise UserError(f"There is no results folder {str(folder)!r}.")
+        raise no_folder(folder)
     found = {path.parent: read_manifest(path.parent) for path in sorted(folder.rglob(MANIFEST))}
     return {
         trial: manifest

@@ -73,9 +73,8 @@ def workload_folders() -> list[Path]:
 def workload_module(name: str) -> str | None:
     """The module whose file name is the longest prefix of the workload's name."""
     modules = _modules("algoperf.workloads")
-    return (
-        modules[max(fitting, key=len)] if (fitting := [*filter(name.startswith, modules)]) else None
-    )
+    fitting = [stem for stem in modules if name.startswith(stem)]
+    return modules[max(fitting, key=len)] if fitting else None
 
 
 def workload(name: str) -> "Workload":
@@ -146,7 +145,10 @@ def submission_path(name_or_path: str) -> Path:
         return inside.resolve()
     if path.suffix == ".py" or len(path.parts) > 1:
         if not path.is_file():
-            raise UserError(f"There is no submission file {name_or_path!r}.")
+            raise UserError(
+                f"There is no submission file {name_or_path!r}. Give a path to one, or a name that "
+                "`algoperf list submissions` shows."
+            )
         return path.resolve()
     for _, folder in _folders("algoperf.submissions"):
         file = folder / f"{name_or_path}.py"

@@ -203,7 +203,7 @@ def _parse(raw: Mapping[str, Any], stem: str) -> Rules:
         reference=str(raw.get("reference", "")),
     )
     if not base_workloads:
-        raise ValueError("no base workloads")
+        raise ValueError("base_workloads is empty; name at least one workload to score")
     if lacking := [ruleset for ruleset in Ruleset if ruleset not in rules.tuning]:
         raise ValueError(f"tuning lacks {', '.join(lacking)}")
     for name in rules.held_out:
@@ -230,7 +230,10 @@ def _names(raw: Mapping[str, Any], key: str, known: Mapping[str, Any]) -> tuple[
     if not isinstance(names, list) or len(set(map(str, names))) != len(names):
         raise ValueError(f"{key} is not a list of different names")
     if without := [str(name) for name in names if name not in known]:
-        raise ValueError(f"no targets for {', '.join(without)}")
+        raise ValueError(
+            f"{key} names {', '.join(without)}, without an entry under `workloads`: add one, or "
+            "correct the name"
+        )
     return tuple(names)
 
 
@@ -268,7 +271,7 @@ def _scoring(raw: Mapping[str, Any]) -> Scoring:
     tau_max = _number(raw["tau_max"], "tau_max", least=1)
     tau_min = _number(raw.get("tau_min", 1), "tau_min", least=1)
     if not tau_min < tau_max:
-        raise ValueError(f"tau goes from {tau_min:g} to {tau_max:g}")
+        raise ValueError(f"tau_min is {tau_min:g}; it must be below tau_max, which is {tau_max:g}")
     points = raw.get("profile_points")
     if points is not None and _whole(points, "profile_points", least=2) > 1_000_000:
         raise ValueError(f"profile_points is {points}; a million are enough")

@@ -20,12 +20,13 @@ from algoperf.view import WorkloadView
 from algoperf.workload import Standing, Workload
 
 HEARTBEAT_S = 0.5
+"""How long a trial trains at least between two signs of life."""
 
 CHECKPOINT_EVERY_S = 5.0
-"""At most this often there is a checkpoint, always after an evaluation, ..."""
+"""How long a trial runs at least between two checkpoints, which are made after evaluations."""
 
 CHECKPOINT_SHARE = 0.01
-"""... and where one takes long, so rarely that they take no more than this share of the time."""
+"""Which share of the time checkpoints may take: where one takes long, they are made more rarely."""
 
 EVALUATED = {
     Split.TRAIN: Split.EVAL_TRAIN,

@@ -1,4 +1,4 @@
-"""The vocabulary that every room shares. No jax at run time: scoring reads this module too.
+"""The types that all packages share. No jax at run time: scoring reads this module too.
 
 The second half are the names that MLCommons' submissions import from `algoperf.spec`.
 """

@@ -20,9 +20,11 @@ from algoperf.trial import machine_facts
 from algoperf.workload import Evaluator, Workload, model_shapes
 
 SAME_MACHINE = 1e-5
+"""How far a metric may be from the one recorded on the same machine, relative to that."""
+
 OTHER_MACHINE = 1e-2
-"""How far a metric may be from the recorded one, relative to it: other hardware adds up in another
-order, and an accuracy may differ by an example."""
+"""How far it may be from one recorded elsewhere: other hardware adds up in another order, and an
+accuracy may differ by an example."""
 
 
 Measured = tuple[Workload, Evaluator]
@@ -67,7 +69,9 @@ def verify(folder: Path, tell: Callable[[Finding], None]) -> list[Finding]:
     """
     claims = records.reached(folder)
     if not claims:
-        raise UserError(f"No trial below {folder} says that it reached its target.")
+        raise UserError(
+            f"No trial below {folder} says that it reached its target. There is nothing to verify."
+        )
     evaluators: dict[str, Measured] = {}
     here = machine_facts()["machine_id"]
     found = []
@@ -108,7 +112,7 @@ def _finding(
             return mismatch("the data are not those that it was run on")
         params, model_state = parameters.restored(kept, model_shapes(workload))
     except (KeyError, TypeError) as error:
-        return mismatch(f"its record lacks or mistakes {error}")
+        return mismatch(f"an entry of its manifest is missing or malformed: {error!r}")
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         return mismatch(str(error))
     measured = {

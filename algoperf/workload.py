@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from algoperf import parameters, rulesets, sharding
 from algoperf.data import Dataset
+from algoperf.errors import UserError
 from algoperf.metric import Loss, Metric
 from algoperf.spec import Batch, LossType, ModelState, Params, Split, Target
 
@@ -111,8 +112,17 @@ def numbers(rules: str, name: str) -> dict[str, Any]:
     """What the rules fix for workload `name`: fields of `Workload`, for `**`.
 
     Targets are measured (`algoperf targets`), so they live in the rules' file, not in code.
+
+    Raises:
+        UserError: If there are no such rules, or they have no such workload.
     """
-    return {"name": name, **vars(rulesets.load(rules).workloads[name])}
+    known = rulesets.load(rules).workloads
+    if name not in known:
+        raise UserError(
+            f"The rules {rules!r} have no entry {name!r} under `workloads`: add one "
+            "(docs/workloads.md shows how), or correct the name."
+        )
+    return {"name": name, **vars(known[name])}
 
 
 # Run once, and every parameter is a program of its own: most of the time is the compiler's.

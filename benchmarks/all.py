@@ -1,4 +1,8 @@
-"""Every benchmark, one after the other; the tables are printed, and written to a file as well.
+"""The benchmarks of what a step, a process, a start, a checkpoint, scoring and diagnosis cost.
+
+They run one after the other; the tables are printed, and written to a file as well. Those that
+answer one question, or need results, real data sets or hours (`campaign`, `coverage`,
+`input_speed`, `regularisation`, `selection`, `spread`), are run by themselves.
 
 python benchmarks/all.py [--out results/benchmarks.md]
 """

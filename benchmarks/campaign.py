@@ -235,10 +235,17 @@ def size(results: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--submissions", type=int, default=100)
-    parser.add_argument("--trials", type=int, default=5, help="in each study")
+    parser.add_argument(
+        "--trials", type=int, default=5, help="trials in each study (default: %(default)s)"
+    )
     parser.add_argument("--studies", type=int, default=3)
-    parser.add_argument("--first", type=float, default=0.7, help="share recorded at first")
-    parser.add_argument("--folder", type=Path, help="kept; default: a temporary one")
+    parser.add_argument(
+        "--first", type=float, default=0.7,
+        help="share of the trials that is recorded before the others (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--folder", type=Path, help="folder that is made and kept (default: a temporary one)"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = asked.folder or Path(name)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import algoperf
 from algoperf import arguments, cli
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +44,14 @@ def test_imports_point_down(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_module_says_what_it_is_for(path):
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_the_map_has_every_module_and_no_other():
+    lines = [line[20:] for line in algoperf.__doc__.splitlines() if line.startswith("    ")]
+    named = ", ".join(line.rstrip(",") for line in lines).split(", ")
+    there = {path.stem for path in (ROOT / "algoperf").glob("*.py")} - {"__init__"}
+    there |= {f"{path.parent.name}/" for path in (ROOT / "algoperf").glob("*/__init__.py")}
+    assert sorted(named) == sorted(there)
 
 
 def test_algoperf_knows_no_workload_and_no_submission_by_name():

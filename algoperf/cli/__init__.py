@@ -1,7 +1,8 @@
-"""The command line: one door that opens every room, when its verb is called.
+"""The command line: what each verb calls, which is one importable function.
 
-Every verb is one importable function. Exit status: 0 done, 2 the user's mistake (one message,
-no traceback), 1 a defect of ours (with its traceback), 130 stopped with Ctrl-C.
+Modules that train or score are imported only by the verbs that need them. Exit status: 0 done,
+2 the user's mistake (one message, no traceback), 1 a defect of ours (with its traceback), 130
+stopped with Ctrl-C.
 """
 
 import argparse

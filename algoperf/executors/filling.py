@@ -11,16 +11,17 @@ from pathlib import Path
 from algoperf import disk
 from algoperf.records import OUTPUT, PARAMETERS
 
-OUTPUT_LIMIT = 100_000_000
-"""How much a trial may print, in bytes."""
+OUTPUT_LIMIT_BYTES = 100_000_000
+"""How much a trial may print."""
 
-WRITTEN_LIMIT = 1_000_000_000
-"""How much a trial may write besides what the harness keeps of it, in bytes."""
+WRITTEN_LIMIT_BYTES = 1_000_000_000
+"""How much a trial may write besides what the harness keeps of it."""
 
 FILES_LIMIT = 100_000
 """How many files and folders may lie where a trial may write."""
 
-LOOK_EVERY_S = 10.0
+SIZE_POLL_S = 10.0
+"""How often the size of what a trial wrote is measured."""
 
 _HARNESS = re.compile(rf"\.?(checkpoint_\d+\.npz|{re.escape(PARAMETERS)})(\.partial)?")
 _MOST_OF_HARNESS = 4  # two checkpoints, one that is being written, and the parameters
@@ -50,10 +51,10 @@ class Filling:
 
     def over(self) -> str:
         """Why the trial has to be ended; empty as long as it has not. To be asked at every turn."""
-        if self._printed() > OUTPUT_LIMIT:
-            return f"it printed more than {OUTPUT_LIMIT:,} bytes"
+        if self._printed() > OUTPUT_LIMIT_BYTES:
+            return f"it printed more than {OUTPUT_LIMIT_BYTES:,} bytes"
         now = self._now()
-        if now - self._looked < LOOK_EVERY_S:
+        if now - self._looked < SIZE_POLL_S:
             return ""
         self._looked = now
         try:
@@ -63,8 +64,8 @@ class Filling:
             return f"it made files that cannot be seen: {error.strerror}" if hidden else ""
         if written is None:
             return f"it made more than {FILES_LIMIT:,} files"
-        if written - self._before > WRITTEN_LIMIT:
-            return f"it wrote more than {WRITTEN_LIMIT:,} bytes besides its checkpoints"
+        if written - self._before > WRITTEN_LIMIT_BYTES:
+            return f"it wrote more than {WRITTEN_LIMIT_BYTES:,} bytes besides its checkpoints"
         return ""
 
     def _printed(self) -> int:

@@ -57,7 +57,7 @@ class Heard:
             found = _faults(manifest, folder, spec, said_s, self.measured)
             return next(map(_forged, found), "")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return _forged(f"it lacks or mistakes {error}")
+            return _forged(f"an entry of it is missing or malformed: {error!r}")
 
 
 def _forged(what: str) -> str:
@@ -105,9 +105,9 @@ def _faults_of_evaluations(
             yield "its evaluations are not in order"
         last, reached = times, target.met(row[f"validation/{target.metric}"])
     if not (last[0] <= submission_s + _EXACT and last[1] <= total_s + _EXACT):
-        yield "its last evaluation is after its end"
+        yield "its last evaluation is later than the end of the trial"
     if reached != (manifest["ending"]["status"] == Status.TARGET_REACHED):
-        yield "its evaluations say something else than its ending of the target"
+        yield "its evaluations and its ending disagree on whether the target was met"
     if reached and not math.isclose(last[0], submission_s, abs_tol=_EXACT):
         yield f"it met the target after {last[0]:.3f} s, and used {submission_s:.3f} s"
     if reached and not (folder / PARAMETERS).is_file():

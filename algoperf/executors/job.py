@@ -76,12 +76,16 @@ class Work:
 
 
 def _wait_for_the_end(*_: object) -> None:
-    """Somebody else's job comes first, or ours was cancelled: all of it will be killed.
+    """Answers the signal that Slurm is about to kill the job: preempted, cancelled or out of time.
 
-    Not to leave now lets the trial train until then, and lets Slurm put the job back. Not to look
-    after the trial any more keeps its death from being recorded as its failure.
+    Waiting here instead of leaving lets the trial train until it is killed, and Slurm put the job
+    back into the queue. It also keeps this process from following the trial: its death would be
+    recorded as its failure.
     """
-    _say("This job is told to end; its trial goes on until it is killed.")
+    _say(
+        "Slurm is ending this job; the trial keeps training until it is killed, and resumes from "
+        "its checkpoint."
+    )
     time.sleep(GRACE_S)
 
 

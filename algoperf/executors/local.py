@@ -54,7 +54,10 @@ class _Watched:
         return 1 if self.claim is None else self.claim.number
 
 
-SAID_WRONG = "its process said what no trial says"
+SAID_WRONG = (
+    "its process sent a message that the harness never sends: the submission wrote to the "
+    "harness's connection, which the rules forbid"
+)
 
 
 class LocalExecutor:

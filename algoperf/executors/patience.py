@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from algoperf.executors.watch import LOOK_EVERY_S
+from algoperf.executors.watch import POLL_S
 
 START_LIMIT_S = 120.0
 """Beyond ten budgets, how long loading, init and the first update may take, with compilation."""
@@ -17,7 +17,7 @@ LONGEST_S = 3600.0
 WHOLE_LIMIT_S = 6 * 3600.0
 """Beyond ten budgets, how long a trial may take in all, however often it says that it is alive."""
 
-_LONGEST_TURN_S = 2 * LOOK_EVERY_S
+_LONGEST_TURN_S = 2 * POLL_S
 
 
 class Patience:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from algoperf import records, study
 from algoperf.errors import UserError
@@ -15,10 +15,7 @@ from algoperf.executors import slurm
 from algoperf.records import Ending, TrialSpec
 from algoperf.spec import Status
 
-if TYPE_CHECKING:
-    from submitit import Job
-
-LOOK_EVERY_S = 2.0
+FOLDER_POLL_S = 2.0
 """How often the results folder is looked at."""
 
 ASK_EVERY_S = 15.0
@@ -51,10 +48,6 @@ Queue = Callable[[], Mapping[str, Queued]]
 class Watcher(study.Watcher, Protocol):
     """Somebody who is told how trials on a cluster go on."""
 
-    def told(self, text: str) -> None:
-        """Something that a person should know."""
-        ...
-
     def standing(self, text: str) -> None:
         """How many run and wait."""
         ...
@@ -75,12 +68,6 @@ def of_slurm(results: Path) -> Queue:
         return found
 
     return ask
-
-
-def of_processes(jobs: "Iterable[Job[None]]") -> Queue:
-    """Jobs that are processes of this machine."""
-    jobs = list(jobs)
-    return lambda: {job.job_id: Queued(running=True) for job in jobs if not job.done()}
 
 
 def _submissions(results: Path) -> dict[str, dict[str, str]]:
@@ -132,7 +119,7 @@ def follow(
                 followed.tell_once(f"{error} Asking again.")
         followed.give_up()
         if followed.left:
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(FOLDER_POLL_S)
     if followed.lost:
         raise UserError.of_many(
             "Jobs have left the queue without recording their trials; the same command submits "

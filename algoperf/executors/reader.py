@@ -19,7 +19,7 @@ from typing import Any
 from algoperf import processes, registry, sandbox, sources, tuning
 from algoperf.disk import remove
 from algoperf.errors import UserError
-from algoperf.executors.filling import OUTPUT_LIMIT
+from algoperf.executors.filling import OUTPUT_LIMIT_BYTES
 from algoperf.executors.messages import LONGEST
 from algoperf.guard import Watch
 from algoperf.loading import Submission, load
@@ -159,7 +159,7 @@ def _begin(temporary: Path) -> None:
     processes.adopt_orphans()
     processes.first_to_be_killed()
     # No file of it may fill the disk that others write to.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (OUTPUT_LIMIT, OUTPUT_LIMIT))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (OUTPUT_LIMIT_BYTES, OUTPUT_LIMIT_BYTES))
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)

@@ -9,20 +9,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
-LOOK_EVERY_S = 1.0
+POLL_S = 1.0
 """How long is waited for something to happen."""
 
 READINGS = 5
-"""How often a trial says at its end what its clock says, ..."""
+"""How often a trial says at its end what its clock says: one reading is almost certainly heard at
+once."""
 
 READ_EVERY_S = 0.05
-"""... each so long after the one before: one of them is heard at once, as good as certainly."""
+"""How long a trial waits between two of these readings."""
 
 BEHIND_S = 0.1
-"""How far a trial's clock may be behind this one, ..."""
+"""How far a trial's clock may be behind this one."""
 
 AHEAD_S = 1.0
-"""... and how far ahead, which is only to its harm: this one starts late on a busy machine."""
+"""How far a trial's clock may be ahead of this one, which starts late on a busy machine. It may be
+further ahead than behind, since that only costs the submission time."""
 
 _AT_ONCE_S = 0.001
 """A wait that is over sooner found what had come before it."""
@@ -48,12 +50,12 @@ class SecondClock:
     def wait(self, ready: "Sequence[Connection[Any, Any] | int]") -> list[Any]:
         """Waits a moment for one of `ready`, and notes how long ago it may have come."""
         began = time.monotonic()
-        found = wait(ready, timeout=LOOK_EVERY_S)
+        found = wait(ready, timeout=POLL_S)
         now = time.monotonic()
         if now - began <= _AT_ONCE_S:
             self._late += now - self._looked
         else:  # it came just now, unless this process was stopped
-            self._late = now - began if now - began > 1.1 * LOOK_EVERY_S else 0.0
+            self._late = now - began if now - began > 1.1 * POLL_S else 0.0
         self._looked = now
         return found
 

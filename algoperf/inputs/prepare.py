@@ -16,11 +16,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from algoperf.disk import file_sha256
 from algoperf.errors import UserError
 from algoperf.inputs.conversion import FORMAT, Dropped, Job, Tell
 from algoperf.inputs.dataset import RecordDataset
 from algoperf.inputs.extra import require
-from algoperf.inputs.shards import hash_of_file, sizes_file
+from algoperf.inputs.shards import sizes_file
 from algoperf.inputs.stores import MANIFEST
 
 
@@ -102,7 +103,7 @@ def _write(job: Job, folder: Path, tell: Tell) -> dict[str, Any]:
         "records": len(sizes),
         "examples": examples,
         "bytes": unfinished.stat().st_size,
-        "sha256": hash_of_file(unfinished),
+        "sha256": file_sha256(unfinished),
         "sized": sized,
         "dropped": dict(dropped),
         "notes": dict(notes),

@@ -1,6 +1,5 @@
 """Files of records, what can be wrong with them, and reading them at random."""
 
-import hashlib
 import resource
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from algoperf.disk import file_sha256
 from algoperf.errors import UserError
 from algoperf.inputs.extra import require
 
@@ -60,15 +60,9 @@ class Shard:
             return f"{self.path} is truncated or damaged: {error or 'it has no index of records'}"
         if found != self.records:
             return f"{self.path} holds {found} records, {self.records} belong there"
-        if hashes and self.sha256 is not None and hash_of_file(self.path) != self.sha256:
+        if hashes and self.sha256 is not None and file_sha256(self.path) != self.sha256:
             return f"{self.path} is damaged: its hash is not the recorded one"
         return None
-
-
-def hash_of_file(path: Path) -> str:
-    """SHA-256 of a file, read piece by piece."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

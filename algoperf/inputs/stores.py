@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from algoperf.disk import file_sha256
 from algoperf.inputs.extra import require
-from algoperf.inputs.shards import Records, Shard, allow_open_files, hash_of_file, sizes_file
+from algoperf.inputs.shards import Records, Shard, allow_open_files, sizes_file
 
 MANIFEST = "manifest.json"
 
@@ -106,7 +107,7 @@ class TfdsStore:
             )
 
     def fingerprint(self, root: Path) -> str:
-        return hash_of_file(self._path(root) / "dataset_info.json")
+        return file_sha256(self._path(root) / "dataset_info.json")
 
     def open(self, root: Path, part: str) -> Records:
         tfds = require("tensorflow_datasets")

@@ -5,6 +5,7 @@ Called as MLCommons' runner calls them: `init_optimizer_state` and `data_selecti
 """
 
 import inspect
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
@@ -116,7 +117,7 @@ class _Adapter:
     ) -> forms.Chosen:
         state: State = train.optimizer_state
         workload = self._workload(view, state.hyperparameters)
-        queue = (self._converted(workload, next(batches)) for _ in iter(int, 1))
+        queue = (self._converted(workload, next(batches)) for _ in itertools.count())
         if not hasattr(self._module, "data_selection"):
             return forms.Chosen(next(queue))
         params, model_state = _current(train)

@@ -13,12 +13,12 @@ from scoring.diagnostics.table import (
     EXTRA_NUMBERS,
     Block,
     Booleans,
-    Floats,
     Integers,
     Rows,
     ScoreBlock,
 )
-from scoring.leaderboard.logs import Problem
+from scoring.intervals import Floats
+from scoring.problems import Problem
 
 ROUNDING_NATS = 1e-6
 """A log-likelihood may stand this far above 0: rounding, not a fault."""

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from scoring.diagnostics import chain
-from scoring.diagnostics.table import Block, Floats, Integers
+from scoring.diagnostics.table import Block, Integers
+from scoring.intervals import Floats
 
 BINS = 15
 """Equal-width bins (lo, hi]. Guo et al. 2017, arXiv:1706.04599, section 2."""

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from scoring.diagnostics.table import Block, Booleans, Floats, Integers
+from scoring.diagnostics.table import Block, Booleans, Integers
+from scoring.intervals import Floats
 
 NORMALISATIONS: Mapping[str, tuple[str, str]] = {
     "raw": ("", "the log-likelihood of the choice's text, in nats"),

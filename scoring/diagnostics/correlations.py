@@ -14,7 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from scoring.diagnostics.table import Booleans, Floats, Integers
+from scoring.diagnostics.table import Booleans, Integers
+from scoring.intervals import Floats
 
 METHODS = ("pearson", "spearman", "kendall")
 FEWEST_MODELS = 3

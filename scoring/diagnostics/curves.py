@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
-from scoring.diagnostics.table import Floats
+from scoring.intervals import Floats
 
 RESAMPLES = 100
 SEED = 0

@@ -13,7 +13,8 @@ import pandas as pd
 from scipy import stats
 
 from scoring.diagnostics import chain
-from scoring.diagnostics.table import Block, Booleans, Floats, ScoreBlock
+from scoring.diagnostics.table import Block, Booleans, ScoreBlock
+from scoring.intervals import Floats
 
 
 def of_block(block: Block) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What larger models will do, and how well that could have been told: backtests beside forecasts.
+"""What larger models will do, and how well that could be forecast: backtests beside forecasts.
 
 The largest one or two models are held out, each method sees the others only, and its forecast is
 scored. Beside the per-choice forecast stand fits that see a benchmark as one number.
@@ -15,8 +15,9 @@ import pandas as pd
 from sklearn.cluster import KMeans
 
 from scoring.diagnostics import chain, curves, laws, trend
-from scoring.diagnostics.table import Block, Floats, Integers
-from scoring.leaderboard.logs import Problem
+from scoring.diagnostics.table import Block, Integers
+from scoring.intervals import Floats
+from scoring.problems import Problem
 
 HELD_OUT = (1, 2)
 """How many of the largest models a backtest hides."""
@@ -68,7 +69,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Told:
+class Forecast:
     """A forecast: accuracy with its 95 % interval; by sample where the method has it."""
 
     accuracy: float
@@ -79,34 +80,34 @@ class Told:
     status: str = "ok"
 
 
-Teller = Callable[[Target], Told]
+Forecaster = Callable[[Target], Forecast]
 """A method that has seen its training models."""
 
 
-def per_choice(seen: Seen) -> Teller:
+def per_choice(seen: Seen) -> Forecaster:
     """Lines through every choice's log-likelihood; see `trend`."""
     block = seen.block
     lines = trend.fit(np.log10(seen.compute), block.loglik, block.present, block.gold)
     status = "ok" if lines.free >= curves.ENOUGH_FREE else curves.too_few(lines.free)
 
-    def tell(target: Target) -> Told:
+    def forecast(target: Target) -> Forecast:
         found = trend.predict(lines, math.log10(target.compute))
         mean, p = float(found.hit.mean()), float(found.p_choices.mean())
-        return Told(mean, found.low, found.high, found.hit, p, status)
+        return Forecast(mean, found.low, found.high, found.hit, p, status)
 
-    return tell
+    return forecast
 
 
-def _told(fit: curves.Fit, x: float, *, error: bool = False) -> Told:
+def _forecast(fit: curves.Fit, x: float, *, error: bool = False) -> Forecast:
     """A curve's forecast; of an error it is turned round."""
     if not np.isfinite(fit.estimate).all():
-        return Told(math.nan, status=fit.status)
+        return Forecast(math.nan, status=fit.status)
     point = np.array([[x]])
     value, (low, high) = float(fit.at(point)[0]), fit.interval(point)
     if error:
         value, low, high = 1 - value, 1 - high, 1 - low
     bound = [float(np.clip(v, 0, 1)) for v in (value, low, high)]
-    return Told(bound[0], bound[1], bound[2], status=fit.status)
+    return Forecast(bound[0], bound[1], bound[2], status=fit.status)
 
 
 def logistic_fit(seen: Seen) -> curves.Fit:
@@ -115,10 +116,10 @@ def logistic_fit(seen: Seen) -> curves.Fit:
     return curves.fit(curve, x, seen.accuracy)
 
 
-def logistic(seen: Seen) -> Teller:
+def logistic(seen: Seen) -> Forecaster:
     """Accuracy from chance to 1 over log compute."""
     fit = logistic_fit(seen)
-    return lambda target: _told(fit, math.log10(target.compute))
+    return lambda target: _forecast(fit, math.log10(target.compute))
 
 
 def error_power_fit(seen: Seen) -> curves.Fit:
@@ -126,10 +127,10 @@ def error_power_fit(seen: Seen) -> curves.Fit:
     return curves.fit(laws.ERROR_POWER, x, 1 - seen.accuracy)
 
 
-def error_power(seen: Seen) -> Teller:
+def error_power(seen: Seen) -> Forecaster:
     """Error as a power of compute."""
     fit, scale = error_power_fit(seen), laws.centre(seen.compute)
-    return lambda target: _told(fit, target.compute / scale, error=True)
+    return lambda target: _forecast(fit, target.compute / scale, error=True)
 
 
 def gadre_fits(seen: Seen) -> tuple[curves.Fit, curves.Fit, Callable[[Target], Floats]]:
@@ -161,20 +162,20 @@ def _vary(facts: Floats) -> bool:
     return bool((facts > 0).all() and (np.ptp(facts, axis=0) > 0).all())
 
 
-def gadre(seen: Seen) -> Teller:
+def gadre(seen: Seen) -> Forecaster:
     """Error from loss, loss from size and data. Its interval takes the loss for granted."""
     loss, error, point = gadre_fits(seen)
 
-    def tell(target: Target) -> Told:
+    def forecast(target: Target) -> Forecast:
         predicted = float(loss.at(point(target))[0]) - float(seen.loss.mean())
         if math.isnan(predicted):
-            return Told(math.nan, status=f"loss: {loss.status}")
-        told = _told(error, predicted, error=True)
+            return Forecast(math.nan, status=f"loss: {loss.status}")
+        found = _forecast(error, predicted, error=True)
         of = {"loss": loss.status, "error": error.status}
         unsound = [f"{name}: {status}" for name, status in of.items() if status != "ok"]
-        return replace(told, status="; ".join(unsound) or "ok")
+        return replace(found, status="; ".join(unsound) or "ok")
 
-    return tell
+    return forecast
 
 
 def isik_fit(seen: Seen) -> curves.Fit | None:
@@ -186,13 +187,13 @@ def isik_fit(seen: Seen) -> curves.Fit | None:
     return curves.fit(laws.isik(float(x.min())), x[:, None], seen.accuracy)
 
 
-def isik(seen: Seen) -> Teller | None:
+def isik(seen: Seen) -> Forecaster | None:
     """Accuracy as a power of the logarithm of tokens."""
     fit = isik_fit(seen)
-    return None if fit is None else lambda target: _told(fit, math.log(target.facts[1]))
+    return None if fit is None else lambda target: _forecast(fit, math.log(target.facts[1]))
 
 
-def cod(seen: Seen) -> Teller:
+def cod(seen: Seen) -> Forecaster:
     """Difficulty clusters: samples that the training models find alike are extrapolated together.
 
     Xu et al. 2025, arXiv:2502.17262. Clusters are k-means on p_choices, where the paper has pass
@@ -223,12 +224,12 @@ def cod(seen: Seen) -> Teller:
     if free < curves.ENOUGH_FREE:
         status += f"; {curves.too_few(free)}"
 
-    def tell(target: Target) -> Told:
+    def forecast(target: Target) -> Forecast:
         at = np.array([[target.compute / scale]])
         total = sum(size * part(at) for size, part in parts)
-        return Told(total / len(labels), status=status)
+        return Forecast(total / len(labels), status=status)
 
-    return tell
+    return forecast
 
 
 def _at(fit: curves.Fit, x: Floats) -> float:
@@ -246,7 +247,7 @@ def _clusters(points: Floats) -> Integers:
     return np.asarray(KMeans(count, random_state=SEED).fit(few).predict(points), np.intp)
 
 
-METHODS: dict[str, Callable[[Seen], Teller | None]] = {
+METHODS: dict[str, Callable[[Seen], Forecaster | None]] = {
     "per_choice": per_choice,
     "logistic": logistic,
     "error_power": error_power,
@@ -343,40 +344,40 @@ def _seen(block: Block, known: Floats, keep: int) -> Seen:
 
 def _rows(seen: Seen, tests: Sequence[_Test], hidden: int) -> Iterator[dict[str, Any]]:
     for name, method in METHODS.items():
-        teller = method(seen)
-        if teller is None:
+        forecaster = method(seen)
+        if forecaster is None:
             continue
         for test in tests:
-            told = teller(test.target)
+            found = forecaster(test.target)
             row = {
                 "family": seen.block.family, "task": seen.block.task, "method": name,
                 "kind": "backtest" if hidden else "forecast", "held_out": hidden,
                 "model": test.model, "compute": test.target.compute,
-                "accuracy": told.accuracy, "low": told.low, "high": told.high,
-                "p_choices": told.p_choices,
+                "accuracy": found.accuracy, "low": found.low, "high": found.high,
+                "p_choices": found.p_choices,
                 "actual": math.nan if test.hits is None else float(test.hits.mean()),
                 "p_choices_actual":
                     math.nan if test.p_choices is None else float(test.p_choices.mean()),
                 "n_train": len(seen.compute), "n_samples": len(seen.block.gold),
-                "status": told.status,
+                "status": found.status,
             }  # fmt: skip
-            yield row | _scored(told, test.hits)
+            yield row | _scored(found, test.hits)
 
 
-def _scored(told: Told, hits: Floats | None) -> dict[str, Any]:
+def _scored(found: Forecast, hits: Floats | None) -> dict[str, Any]:
     """How good the forecast was: absolute error, mean log score in nats, whether covered.
 
     The log score of a method without forecasts by sample takes its accuracy for each.
     """
-    if hits is None or math.isnan(told.accuracy):
+    if hits is None or math.isnan(found.accuracy):
         return {"absolute_error": math.nan, "log_score": math.nan, "covered": None}
-    p = np.full(len(hits), told.accuracy) if told.hit is None else told.hit
+    p = np.full(len(hits), found.accuracy) if found.hit is None else found.hit
     p = np.clip(p, 1e-6, 1 - 1e-6)
     actual = float(hits.mean())
     return {
-        "absolute_error": abs(told.accuracy - actual),
+        "absolute_error": abs(found.accuracy - actual),
         "log_score": float((hits * np.log(p) + (1 - hits) * np.log(1 - p)).mean()),
-        "covered": None if math.isnan(told.low) else told.low <= actual <= told.high,
+        "covered": None if math.isnan(found.low) else found.low <= actual <= found.high,
     }
 
 

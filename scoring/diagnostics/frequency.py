@@ -16,7 +16,7 @@ from scipy import stats
 
 from algoperf.errors import UserError
 from scoring.diagnostics import plain
-from scoring.diagnostics.table import Floats
+from scoring.intervals import Floats
 
 REQUIRED = ("concept", "frequency", "accuracy")
 POLICIES = ("drop_zeros", "add_one")

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from scoring.diagnostics import chain, resample
-from scoring.diagnostics.table import CORRECTED, Block, Booleans, Floats, Integers
+from scoring.diagnostics.table import CORRECTED, Block, Booleans, Integers
+from scoring.intervals import Floats
 
 RESAMPLES = 200
 SEED = 0

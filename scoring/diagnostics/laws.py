@@ -7,7 +7,7 @@ where a power is taken (`centre`), so that no power overflows; parameters are in
 import numpy as np
 
 from scoring.diagnostics.curves import Curve
-from scoring.diagnostics.table import Floats
+from scoring.intervals import Floats
 
 _EXPONENTS = np.geomspace(0.01, 3.0, 120)
 _INF = np.inf
@@ -57,7 +57,6 @@ def power(name: str, formula: str, floor: tuple[float, float]) -> Curve:
 
 ERROR_POWER = power("error_power", "error = E + A (C / centre)^-alpha", (0, 1))
 LOSS_POWER = power("loss_power", "loss = E + A (C / centre)^-alpha", (0, _INF))
-ISIK_LOSS = power("isik_loss", "loss = E + A (D / centre)^-alpha", (0, _INF))
 
 
 def _gadre_loss(x: Floats, eta: Floats) -> Floats:

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from scoring.diagnostics import chain, correlations, resample
-from scoring.diagnostics.table import Block, Booleans, Floats, Integers
+from scoring.diagnostics.table import Block, Booleans, Integers
+from scoring.intervals import Floats
 
 RESAMPLES = 200
 SEED = 0
@@ -212,7 +213,9 @@ def attribution(block: Block) -> pd.DataFrame:
     if not games:
         return pd.DataFrame()
     parts = {name: np.stack([game[name] for game in games], axis=1) for name in games[0]}
-    table = pd.DataFrame(rows).assign(**{name: _means(values) for name, values in parts.items()})
+    table = pd.DataFrame(rows).assign(
+        **{name: resample.means(values, axis=0) for name, values in parts.items()}
+    )
     for side in ("correct", "incorrect"):
         low, high = resample.mean_interval(parts[side], block.cluster, RESAMPLES, SEED)
         table[f"{side}_low"], table[f"{side}_high"] = low, high
@@ -233,11 +236,3 @@ def _game(
     }
     known = ~np.isnan(before + only_correct + only_incorrect + after)
     return {name: np.where(known, values, np.nan) for name, values in parts.items()}
-
-
-def _means(values: Floats) -> Floats:
-    """Column means, NaN left out."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=0)
-    total = np.where(known, values, 0.0).sum(axis=0)
-    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)

@@ -16,7 +16,7 @@ from sklearn import metrics
 
 from algoperf.errors import UserError
 from scoring.diagnostics import plain
-from scoring.diagnostics.table import Floats
+from scoring.intervals import Floats
 
 RATIOS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 """Shares of tokens; 20 % is the usual headline."""

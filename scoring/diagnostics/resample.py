@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from scoring.diagnostics.table import Floats, Integers
-from scoring.intervals import interval
+from scoring.diagnostics.table import Integers
+from scoring.intervals import Floats, interval
 
 BATCH = 1 << 20
 """Weights that are held at a time: one matrix product does many draws."""
@@ -36,6 +36,15 @@ def sums(columns: Floats, cluster: Integers | None, draws: int, seed: int) -> Fl
         ]).astype(float)  # fmt: skip
         found[start : start + batch] = weights @ columns
     return found
+
+
+def means(values: Floats, axis: int) -> Floats:
+    """Means along an axis, NaN left out; NaN if nothing is left, or of inf and -inf."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=axis)
+    with np.errstate(invalid="ignore"):
+        total = np.where(known, values, 0.0).sum(axis=axis)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 def mean_interval(

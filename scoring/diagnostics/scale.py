@@ -14,8 +14,9 @@ from scipy import stats
 
 from scoring.diagnostics import chain, correlations, resample
 from scoring.diagnostics.correlations import METHODS, Correlations
-from scoring.diagnostics.table import Block, Floats, Integers, ScoreBlock
-from scoring.leaderboard.logs import Problem
+from scoring.diagnostics.table import Block, Integers, ScoreBlock
+from scoring.intervals import Floats
+from scoring.problems import Problem
 
 THRESHOLD = 0.75
 """Above which a sample counts as predictable; Schaeffer et al. 2024, section 5."""
@@ -243,10 +244,12 @@ def _curve(base: Mapping[str, Any], values: Floats) -> pd.DataFrame:
 def levels(block: Block, scores: Mapping[str, Floats], normalisation: str) -> pd.DataFrame:
     """Means over samples by model: every step of the chain, three tie rules, both Brier scores."""
     ell = chain.normalised(block, normalisation)
-    columns = {name: _means(values) for name, values in scores.items()}
+    columns = {name: resample.means(values, axis=1) for name, values in scores.items()}
     for name, values in chain.accuracy_by_tie_rule(ell, block.gold).items():
-        columns[name] = _means(values)
-    columns["brier_mean_over_choices"] = _means(scores["brier"] / block.present.sum(axis=0))
+        columns[name] = resample.means(values, axis=1)
+    columns["brier_mean_over_choices"] = resample.means(
+        scores["brier"] / block.present.sum(axis=0), axis=1
+    )
     tied = (chain.ties(ell) > 1) & ~np.isnan(scores["accuracy"])
     return pd.DataFrame(
         {
@@ -261,15 +264,6 @@ def levels(block: Block, scores: Mapping[str, Floats], normalisation: str) -> pd
             "n_samples": len(block.samples),
         }
     )
-
-
-def _means(values: Floats) -> Floats:
-    """Mean over samples, those that are not defined aside; NaN if none is, or of inf and -inf."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        total = np.where(known, values, 0.0).sum(axis=1)
-    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
 def orderings(comparisons: pd.DataFrame) -> pd.DataFrame:

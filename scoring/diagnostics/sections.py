@@ -43,12 +43,12 @@ _TEXTS = {
     "levels": (
         "What scale does to each metric",
         (
-            "Means over samples. Crosses are backtests: the accuracy of the largest models as told "
-            "from the smaller ones, with 95 % intervals; the diamond is a forecast."
+            "Means over samples. Crosses are backtests: the accuracy of the largest models as "
+            "predicted from the smaller ones, with 95 % intervals; the diamond is a forecast."
         ),
     ),
     "backtests": (
-        "How well the largest models could have been told",
+        "How well the largest models are predicted from the smaller ones",
         (
             "Each method saw the smaller models alone: the mean error of its accuracy, its log "
             "score, and how often its interval held the truth. The status says which fits have so "

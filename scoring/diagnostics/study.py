@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from algoperf import records
+from algoperf import disk
 from algoperf.errors import UserError
 from algoperf.registry import unknown
 from scoring.diagnostics import (
@@ -29,7 +29,7 @@ from scoring.diagnostics import (
 )
 from scoring.diagnostics.readers import models as models_reader
 from scoring.diagnostics.table import UNNAMED, Block, ScoreBlock
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Diagnosis:
             "problems": [vars(problem) for problem in self.problems],
             "notes": self.notes,
         }
-        return records.plain(found)
+        return disk.plain(found)
 
 
 _APART = ("correlations", "ccdf", "reliability", "mass_points")

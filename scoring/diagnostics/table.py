@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import union_categoricals
 
-from scoring.leaderboard.logs import Problem
+from scoring.intervals import Floats
+from scoring.problems import Problem
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 Booleans = NDArray[np.bool_]
 

@@ -101,7 +101,8 @@ def _flips(flips: pd.DataFrame) -> Table:
 
 def _backtests(tests: pd.DataFrame) -> Table:
     titles = ["family", "method", "held out", "error of accuracy", "log score", "covered", "fits"]
-    table = titled("Backtests: the largest models as told from the smaller ones", titles, names=2)
+    title = "Backtests: the largest models as predicted from the smaller ones"
+    table = titled(title, titles, names=2)
     table.columns[-1].justify = "left"
     for row in tests.to_dict("records"):
         table.add_row(

@@ -14,7 +14,8 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from scoring.diagnostics import chain
-from scoring.diagnostics.table import Booleans, Floats, Integers
+from scoring.diagnostics.table import Booleans, Integers
+from scoring.intervals import Floats
 
 NODES = 10
 """Gauss-Hermite nodes of the integral over the correct choice's own error."""

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from algoperf import machine, records
+from algoperf import disk, machine
 from algoperf.errors import UserError
 from algoperf.rulesets import Rules, Ruleset
-from scoring.intervals import interval
+from scoring.intervals import Floats, interval
 from scoring.leaderboard import bootstrap, profiles, sensitivity, times, views
-from scoring.leaderboard.find import Problem
 from scoring.leaderboard.logs import Logs, gaps, read
 from scoring.leaderboard.measurements import AXES
-from scoring.leaderboard.profiles import Floats, Suite
+from scoring.leaderboard.profiles import Suite
+from scoring.problems import Problem
 
 RESAMPLES = 2000
 SEED = 0
@@ -126,7 +126,7 @@ class Leaderboard:
             "problems": [vars(problem) for problem in self.problems],
             "notes": self.notes,
         }
-        return records.plain(found)
+        return disk.plain(found)
 
 
 def score(folders: Sequence[Path], rules: Rules, options: Options | None = None) -> Leaderboard:
@@ -201,13 +201,14 @@ def score(folders: Sequence[Path], rules: Rules, options: Options | None = None)
 def _sure(
     scores: pd.DataFrame, samples: bootstrap.Samples, order: Any, known: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """What the resamples add: intervals, orders and shared ranks, all in order of the scores.
+    """What the resamples add: intervals, orders and shared ranks, all by falling score.
 
     Args:
-        scores: In that order.
-        samples: Not yet.
-        order: Rows of the samples in that order.
-        known: Shape (S,): whether a submission has a second study to differ from.
+        scores: A row for each of S submissions, by falling score; gets further columns.
+        samples: The resamples, with the S submissions in an order of their own.
+        order: Shape (S,): for each row of `scores`, the submission's place in `samples`.
+        known: Shape (S,): whether the submission of a row of `scores` has a second study, without
+            which nothing is known of how its runs differ.
     """
     samples = bootstrap.Samples(
         samples.ratios[:, order], samples.scores[:, order], samples.speedups[:, order]
@@ -274,11 +275,10 @@ def _held_out_there(logs: Logs, rules: Rules) -> None:
         if suite.columns[base] in there and suite.columns[column] not in there
     ]
     if lacking:
-        left_out = {p.path for p in logs.problems if "trials)" in p.problem}
-        variants = sorted({path.rpartition(" on ")[2] for path in left_out})
         raise UserError(
             f"The rules {rules.name!r} hold out {', '.join(lacking)}, and nobody has a trial "
-            f"on that; the logs' variants are: {', '.join(variants) or 'none'}. Score with rules "
+            "on that; the logs' variants are: "
+            f"{', '.join(logs.unscored) or 'none'}. Score with rules "
             'whose "held_out" is the list that was drawn (a file of your own may say '
             f'{{"extends": "{rules.name}", "held_out": [...]}}), or with rules that have none.'
         )

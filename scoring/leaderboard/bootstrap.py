@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algoperf.rulesets import Scoring
-from scoring.intervals import LEVEL
+from scoring.intervals import LEVEL, Floats
 from scoring.leaderboard import profiles, times
-from scoring.leaderboard.profiles import Floats, Suite
+from scoring.leaderboard.profiles import Suite
 
 _BLOCK = 200
 """Resamples that are held at once: memory does not grow with their number."""

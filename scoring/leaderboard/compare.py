@@ -15,12 +15,11 @@ import pandas as pd
 
 from algoperf.errors import UserError
 from algoperf.rulesets import Rules, Ruleset
-from scoring.intervals import interval
+from scoring.intervals import Floats, interval
 from scoring.leaderboard import times
 from scoring.leaderboard.board import RESAMPLES, SEED, one_machine
-from scoring.leaderboard.find import Problem
 from scoring.leaderboard.logs import Logs, read
-from scoring.leaderboard.profiles import Floats
+from scoring.problems import Problem
 
 
 @dataclass(frozen=True)

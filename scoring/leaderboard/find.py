@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from algoperf import records
 from algoperf.errors import UserError
 from algoperf.records import MEASUREMENTS
+from scoring.problems import Problem
 
 _STUDY = re.compile(r"study_(\d+)")
 _WORKLOAD = re.compile(r"(.+)_(jax|pytorch)")
@@ -19,21 +21,6 @@ _ASIDE = re.compile(r"\.(trial_\d+)\.\d+\.aside")
 def shown(name: str) -> str:
     """A path or a part of one as text that can be written: bytes that are no UTF-8 become marks."""
     return os.fsencode(name).decode("utf-8", errors="replace")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong with the logs.
-
-    Attributes:
-        path: Where.
-        problem: What.
-        action: What was done about it.
-    """
-
-    path: str
-    problem: str
-    action: str
 
 
 @dataclass(frozen=True, order=True)
@@ -79,7 +66,7 @@ def find_trials(folders: Sequence[Path]) -> tuple[list[Place], list[Problem]]:
     walk = _Walk()
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"There is no results folder {str(folder)!r}.")
+            raise records.no_folder(folder)
         root = str(folder.resolve())
         for path, files in _folders(root, walk):
             _see(walk, root, path, files)

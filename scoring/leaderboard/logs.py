@@ -20,8 +20,9 @@ from algoperf.records import MANIFEST
 from algoperf.rulesets import Rules, Ruleset, Tuning, WorkloadRules
 from algoperf.spec import Status, Target
 from scoring.leaderboard.cache import Cache, open_cache
-from scoring.leaderboard.find import Place, Problem, find_trials
+from scoring.leaderboard.find import Place, find_trials
 from scoring.leaderboard.measurements import AXES, FIELDS
+from scoring.problems import Problem
 
 Manifest = Mapping[str, Any]
 
@@ -44,11 +45,13 @@ class Logs:
             `time` for the test target).
         evaluations: One row an evaluation: `row` (of the trial in `trials`) and `FIELDS`.
         problems: What was found wrong on the way.
+        unscored: Workloads whose trials were left out, as the rules do not score them; sorted.
     """
 
     trials: pd.DataFrame
     evaluations: pd.DataFrame
     problems: list[Problem]
+    unscored: Sequence[str] = ()
 
 
 def rules_named_in(folders: Sequence[Path]) -> set[str]:
@@ -76,7 +79,9 @@ def read(
     """
     places, problems = find_trials(folders)
     manifests = {place: records.read_manifest(Path(place.path)) for place in places}
+    there = {place.workload for place in places}
     places = _scored(places, rules, problems)
+    unscored = sorted(there - {place.workload for place in places})
     rulesets = {
         place: ruleset if (manifest := manifests[place]) is None else Ruleset(manifest["ruleset"])
         for place in places
@@ -95,7 +100,7 @@ def read(
         rows.append(row)
         arrays.append(evaluations)
     kept.save()
-    return Logs(pd.DataFrame(rows), _long(arrays), problems)
+    return Logs(pd.DataFrame(rows), _long(arrays), problems, unscored)
 
 
 def _scored(places: Sequence[Place], rules: Rules, problems: list[Problem]) -> list[Place]:
@@ -105,8 +110,8 @@ def _scored(places: Sequence[Place], rules: Rules, problems: list[Problem]) -> l
     for (submission, workload), count in others.items():
         known = workload in rules.workloads
         what = "do not score this variant" if known else f"have no workload {workload!r}"
-        told = f"the rules {rules.name!r} {what} ({count} trials)"
-        problems.append(Problem(f"{submission} on {workload}", told, "left out"))
+        why = f"the rules {rules.name!r} {what} ({count} trials)"
+        problems.append(Problem(f"{submission} on {workload}", why, "left out"))
     kept = [place for place in places if place.workload in scored]
     if not {place.workload for place in kept} & set(rules.base_workloads):
         raise UserError(

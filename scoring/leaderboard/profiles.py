@@ -14,11 +14,9 @@ resamples): shape (..., submissions, workloads).
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from algoperf.rulesets import Rules, Scoring
-
-Floats = NDArray[np.float64]
+from scoring.intervals import Floats
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from algoperf.rulesets import Rules
+from scoring.intervals import Floats
 from scoring.leaderboard import profiles, times
 from scoring.leaderboard.logs import Logs
 from scoring.leaderboard.measurements import AXES
-from scoring.leaderboard.profiles import Floats, Suite
+from scoring.leaderboard.profiles import Suite
 
 TAU_MAX = (2.0, 3.0, 4.0, 6.0, 10.0)
 

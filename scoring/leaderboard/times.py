@@ -8,11 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from algoperf.rulesets import Choice
-
-Floats = NDArray[np.float64]
+from scoring.intervals import Floats
 
 STUDY = ["submission", "workload", "study"]
 

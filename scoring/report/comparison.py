@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from algoperf import records
+from algoperf import disk
 from scoring.leaderboard.compare import Comparison, Pair
 from scoring.report.table import UNIT, between, duration, problems, share
 
@@ -82,4 +82,4 @@ def as_json(found: Comparison) -> str:
         "notes": found.notes,
         "problems": [vars(problem) for problem in found.problems],
     }
-    return json.dumps(records.plain(raw), indent=2, allow_nan=False) + "\n"
+    return json.dumps(disk.plain(raw), indent=2, allow_nan=False) + "\n"

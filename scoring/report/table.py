@@ -10,7 +10,7 @@ from rich.text import Text
 
 from scoring.intervals import LEVEL
 from scoring.leaderboard.board import Leaderboard
-from scoring.leaderboard.find import Problem
+from scoring.problems import Problem
 
 UNIT = {"seconds": "s", "steps": "steps", "examples": "examples", "flops": "FLOPs"}
 
@@ -126,8 +126,8 @@ def legend(board: Leaderboard) -> str:
     if board.has_intervals:
         told += (
             " Intervals: bootstrap over studies. 'above next': in how many resamples the row "
-            "scores above the one below, ~ where that is less than 95 %. A rank is shared (=) with "
-            "the first of a group while that one is above in less than 95 %."
+            "scores above the one below, ~ where that is less than 95 %. Rows share a rank (=) if "
+            "the best of them is above the row in fewer than 95 % of resamples."
         )
     return told
 

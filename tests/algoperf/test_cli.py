@@ -1,6 +1,7 @@
 """The tool as a person meets it: messages and exit status."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,9 @@ from algoperf import sandbox
 TOOL = Path(sys.executable).parent / "algoperf"
 
 
-def tool(*arguments, cwd=None):
+def tool(*arguments, cwd=None, env=None):
     return subprocess.run(
-        [TOOL, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False
+        [TOOL, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, env=env, check=False
     )
 
 
@@ -60,6 +61,26 @@ def test_a_mistake_gets_one_message_and_status_2(tmp_path, arguments, message):
     assert message in result.stderr
     assert "Traceback (most recent call last)" not in result.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_a_package_whose_workload_the_rules_lack_is_such_a_mistake(tmp_path):
+    code = "from algoperf.workload import numbers\nunruled = numbers('quick', 'unruled')\n"
+    files = {
+        "mine/__init__.py": "",
+        "mine/unruled.py": code,
+        "mine-1.dist-info/METADATA": "Name: mine\nVersion: 1\n",
+        "mine-1.dist-info/entry_points.txt": "[algoperf.workloads]\nmine = mine\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    result = tool("list", cwd=tmp_path, env={**os.environ, "PYTHONPATH": path})
+    assert result.returncode == 2, result.stderr
+    assert result.stderr == (
+        "The rules 'quick' have no entry 'unruled' under `workloads`: add one (docs/workloads.md "
+        "shows how), or correct the name.\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["score", "x", "--time", "hours"]])

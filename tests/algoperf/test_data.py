@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algoperf.data import ArrayDataset, Phase, hash_of
+from algoperf.errors import UserError
 from algoperf.spec import Split
 
 
@@ -63,7 +64,7 @@ def test_an_evaluation_sees_each_example_once_and_marks_the_padding(batch_size):
 
 def test_data_that_are_not_the_recorded_ones_are_refused():
     data = ArrayDataset("numbers", lambda: {Split.TRAIN: {"inputs": np.zeros(3)}}, "0" * 64)
-    with pytest.raises(RuntimeError, match="'numbers' has hash .*, recorded is 000"):
+    with pytest.raises(UserError, match="'numbers' has hash .*, but its targets were set on 000"):
         data.training(1, seed=0)
 
 

@@ -55,6 +55,6 @@ def test_only_a_short_file_is_read(tmp_path):
     long.touch()
     os.truncate(long, 1 << 42)  # four terabytes of holes
     os.mkfifo(tmp_path / "pipe")  # who opens it waits for somebody to write
-    for path, most in ((whole, 4), (long, disk.SMALL), (tmp_path / "pipe", 5), (tmp_path, 5)):
+    for path, most in ((whole, 4), (long, disk.SMALL_BYTES), (tmp_path / "pipe", 5), (tmp_path, 5)):
         with pytest.raises(OSError, match="too large"):
             disk.read_small(path, most)

@@ -99,7 +99,7 @@ def test_nan_parameters_are_recorded_as_diverged(execute, easy_rules):
 def test_what_a_submission_leaves_behind_is_its_own_trials_failure(
     execute, monkeypatch, tmp_path, fault, reason
 ):
-    monkeypatch.setattr(disk, "ROOM", 0)
+    monkeypatch.setattr(disk, "ROOM_BYTES", 0)
     own = "os.path.dirname(os.readlink('/proc/self/fd/1'))"
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()

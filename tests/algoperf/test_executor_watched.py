@@ -69,9 +69,9 @@ def test_why_a_process_ended_can_always_be_told(code, reason):
     [
         ("say(struct.pack('!i', 100)); time.sleep(10_000)", "no step returned within 5 s"),
         ("while True: say(beat(3))", "it was not over within 20 s"),
-        ("say(beat(float('inf')))", "said what no trial says"),
-        ("say(struct.pack('!i', 10**9))", "said what no trial says"),
-        ("say(message(lost='no host'))", "said what no trial says"),
+        ("say(beat(float('inf')))", "sent a message that the harness never sends"),
+        ("say(struct.pack('!i', 10**9))", "sent a message that the harness never sends"),
+        ("say(message(lost='no host'))", "sent a message that the harness never sends"),
         ("say(message(obstacle='a disk'))", "it could not write, where others can: a disk"),
     ],
     ids=["half a message", "without end", "infinite", "too long", "lost", "obstacle"],
@@ -82,7 +82,7 @@ def test_what_a_submission_says_in_the_trials_place_ends_the_trial(
     # With the budget of 30 s: 5 s for a step, 20 s in all.
     monkeypatch.setattr(patience, "SILENCE_LIMIT_S", 5.0 - 30.0)
     monkeypatch.setattr(patience, "WHOLE_LIMIT_S", 20.0 - 10 * 30.0)
-    monkeypatch.setattr(disk, "ROOM", 0)
+    monkeypatch.setattr(disk, "ROOM_BYTES", 0)
     ending, *_ = execute(SAYS.format(fault=fault))
     assert ending.status == Status.FAILED
     assert reason in ending.reason
@@ -90,7 +90,7 @@ def test_what_a_submission_says_in_the_trials_place_ends_the_trial(
 
 @pytest.mark.slow
 def test_a_disk_that_is_full_in_truth_ends_the_run(tmp_path, easy_rules, monkeypatch):
-    monkeypatch.setattr(disk, "ROOM", 1 << 62)
+    monkeypatch.setattr(disk, "ROOM_BYTES", 1 << 62)
     spec = planned(SAYS.format(fault="say(message(obstacle='a disk'))"), easy_rules, tmp_path)
     executor = LocalExecutor(tmp_path / "results", ["workloads.digits_autoencoder"])
     with pytest.raises(CannotRecord, match="a disk"):
@@ -100,7 +100,7 @@ def test_a_disk_that_is_full_in_truth_ends_the_run(tmp_path, easy_rules, monkeyp
 
 @pytest.mark.slow
 def test_a_submission_that_prints_without_end_is_ended(execute, monkeypatch):
-    monkeypatch.setattr(filling, "OUTPUT_LIMIT", 10_000_000)
+    monkeypatch.setattr(filling, "OUTPUT_LIMIT_BYTES", 10_000_000)
     forever = "[os.write(1, b'x' * 2**20) for _ in iter(lambda: time.sleep(0.01), 1)]"
     ending, *_ = execute(LONG.format(fault=forever))
     assert ending.status == Status.FAILED
@@ -114,8 +114,8 @@ def test_a_submission_that_prints_without_end_is_ended(execute, monkeypatch):
 def test_a_submission_that_fills_the_disk_is_ended_and_nothing_of_it_stays(
     execute, monkeypatch, place
 ):
-    monkeypatch.setattr(filling, "WRITTEN_LIMIT", 50_000_000)
-    monkeypatch.setattr(filling, "LOOK_EVERY_S", 1.0)
+    monkeypatch.setattr(filling, "WRITTEN_LIMIT_BYTES", 50_000_000)
+    monkeypatch.setattr(filling, "SIZE_POLL_S", 1.0)
     fault = f"""import tempfile; junk = open({place} + '/junk', 'wb')
             while True: junk.write(os.urandom(2**20)); junk.flush(); time.sleep(0.02)"""
     ending, folder, *_ = execute(LONG.format(fault=fault))

@@ -14,8 +14,8 @@ MEGABYTE = 1_000_000
 @pytest.fixture
 def look(tmp_path, monkeypatch):
     """Tells what is said of a trial's folders 10 s later; beforehand 3 MB lie in the cache."""
-    monkeypatch.setattr(filling, "WRITTEN_LIMIT", 2 * MEGABYTE)
-    monkeypatch.setattr(filling, "OUTPUT_LIMIT", MEGABYTE)
+    monkeypatch.setattr(filling, "WRITTEN_LIMIT_BYTES", 2 * MEGABYTE)
+    monkeypatch.setattr(filling, "OUTPUT_LIMIT_BYTES", MEGABYTE)
     monkeypatch.setattr(filling, "FILES_LIMIT", 50)
     for name in ("temporary", "cache"):
         (tmp_path / name).mkdir()

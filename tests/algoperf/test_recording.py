@@ -174,7 +174,7 @@ def test_whether_it_can_be_recorded_is_seen_by_trying(start, monkeypatch):
     record = start()
     assert record.is_possible()
     with monkeypatch.context() as patch:
-        patch.setattr(disk, "ROOM", 1 << 62)
+        patch.setattr(disk, "ROOM_BYTES", 1 << 62)
         assert not record.is_possible()
     (record.folder / "manifest.json").mkdir()
     assert record.is_possible()

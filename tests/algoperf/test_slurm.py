@@ -129,6 +129,11 @@ class Told(list):
         self.append(("ended", spec.label, ending.status))
 
 
+def of_processes(jobs):
+    """The queue of jobs that are processes of this machine."""
+    return lambda: {job.job_id: queue.Queued(running=True) for job in jobs if not job.done()}
+
+
 @pytest.mark.slow
 def test_jobs_record_their_trials_and_those_that_do_not_are_lost(tmp_path, specs, monkeypatch):
     """The whole way but for Slurm: submitit's jobs as processes of this machine."""
@@ -137,10 +142,10 @@ def test_jobs_record_their_trials_and_those_that_do_not_are_lost(tmp_path, specs
     results = tmp_path / "results"
     good, changed = specs
     (lost,) = slurm.submit([changed], results, Options(time="10"), cluster="local")
-    assert queue.jobs_of(results, specs, queue.of_processes([lost])) == {changed.label: lost.job_id}
+    assert queue.jobs_of(results, specs, of_processes([lost])) == {changed.label: lost.job_id}
     lost.wait()
     (job,) = slurm.submit([good], results, Options(time="10"), cluster="local")
-    alive = queue.of_processes([lost, job])
+    alive = of_processes([lost, job])
     of_trial = {good.label: job.job_id, changed.label: lost.job_id}
     told = Told()
     with pytest.raises(UserError) as caught:
@@ -158,7 +163,7 @@ def test_jobs_record_their_trials_and_those_that_do_not_are_lost(tmp_path, specs
 
 def test_a_controller_that_is_away_is_asked_again(tmp_path, specs, monkeypatch):
     monkeypatch.setattr(queue, "ASK_EVERY_S", 0.0)
-    monkeypatch.setattr(queue, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(queue, "FOLDER_POLL_S", 0.0)
     monkeypatch.setattr(queue, "GONE_S", 0.0)
     answers = iter(
         [

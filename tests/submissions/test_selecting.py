@@ -191,12 +191,18 @@ def test_a_batch_is_as_large_as_any_and_a_step_can_be_taken_on_it(name, workload
     trace(load(name).algorithm, tuning.hyperparameters(point), workload)
 
 
-def test_the_documents_example_selects(tmp_path):
+def test_the_documents_example_selects_the_hardest_half(tmp_path):
     text = (Path(__file__).parents[2] / "docs" / "submissions.md").read_text()
     (tmp_path / "mine.py").write_text(
         text.partition("## Selecting data")[2].partition("```python")[2].partition("```")[0]
     )
-    trace(load(tmp_path / "mine.py").algorithm, None, "digits_resnet")
+    algorithm, view, train = begun(str(tmp_path / "mine.py"))
+    pool = pool_of_two()
+    losses = view.example_losses(train.params, train.model_state, pool)
+    batches = tiny.dataset.training(BATCH, seed=0)
+    batch = algorithm.select_batch(view, batches, train, jax.random.key(0), NOW)
+    assert rows(batch, pool) == np.argsort(losses)[BATCH:].tolist()
+    trace(algorithm, None, "digits_resnet")
 
 
 def trace(algorithm, point, workload: str) -> None:

@@ -1,1 +1,1 @@
-"""Data sets that more than one workload uses."""
+"""Data sets: a module each, beside a few that hold what several of them share."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from algoperf.data import Arrays
 from algoperf.spec import Batch, Split
-from workloads.datasets.generated import generated
+from workloads.datasets.generated import generated, with_eval_train
 
 NUMBERS, CATEGORIES, VALUES = 8, 10, 500
 TABLE_ROWS = CATEGORIES * VALUES
@@ -66,9 +66,7 @@ def make(counts: Mapping[Split, int]) -> Mapping[Split, Arrays]:
             "categories": categories,
             "targets": clicks.astype(np.uint8),
         }
-    part = slice(0, counts[Split.VALIDATION])
-    splits[Split.EVAL_TRAIN] = {k: array[part] for k, array in splits[Split.TRAIN].items()}
-    return splits
+    return with_eval_train(splits)
 
 
 def _prepare(rows: Batch) -> Batch:

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from algoperf.disk import file_sha256
 from algoperf.errors import UserError
 from algoperf.inputs.batches import Arrays, rows_of
 from algoperf.inputs.conversion import Converted, Dropped, Job, Kept, Preparation, Tell, files_of
 from algoperf.inputs.dataset import Part, RecordDataset
 from algoperf.inputs.extra import require
-from algoperf.inputs.shards import hash_of_file
 from algoperf.inputs.stores import PreparedStore
 from algoperf.spec import Split
 
@@ -54,7 +54,7 @@ def tokenizer(folder: Path, vocabulary: int) -> tuple[Any, int, str]:
             f"{files[0]} has {encoding.get_vocab_size():,} tokens; GPT-2's has {vocabulary:,}, "
             f"{END} among them."
         )
-    return encoding, end, "".join(map(hash_of_file, files))
+    return encoding, end, "".join(map(file_sha256, files))
 
 
 def _texts(path: Path) -> Iterator[str | None]:

@@ -28,7 +28,7 @@ import numpy as np
 
 from algoperf.data import Arrays
 from algoperf.spec import Batch, Split
-from workloads.datasets.generated import Splits, generated
+from workloads.datasets.generated import Splits, generated, with_eval_train
 from workloads.models.speech import LogMel
 
 RATE_HZ = 8_000
@@ -300,10 +300,7 @@ def utterances(split: Split, count: int) -> Arrays:
 
 
 def _make() -> Splits:
-    splits = {split: utterances(split, count) for split, count in _SIZES.items()}
-    held_out = _SIZES[Split.VALIDATION]
-    part = {name: array[:held_out] for name, array in splits[Split.TRAIN].items()}
-    return {**splits, Split.EVAL_TRAIN: part}
+    return with_eval_train({split: utterances(split, count) for split, count in _SIZES.items()})
 
 
 def _prepare(rows: Batch) -> Batch:

@@ -18,7 +18,7 @@ import numpy as np
 
 from algoperf.data import Arrays
 from algoperf.spec import Batch, Split
-from workloads.datasets.generated import generated
+from workloads.datasets.generated import generated, with_eval_train
 
 CLASSES = 24
 SIDE = 24
@@ -106,9 +106,7 @@ def make(counts: Mapping[Split, int], noise: int, label_noise: float) -> Mapping
             other = (classes + rng.integers(1, CLASSES, count)) % CLASSES
             classes = np.where(wrong, other, classes)
         splits[split] = {"inputs": images, "targets": classes.astype(np.int32)}
-    part = slice(0, counts[Split.VALIDATION])
-    splits[Split.EVAL_TRAIN] = {k: array[part] for k, array in splits[Split.TRAIN].items()}
-    return splits
+    return with_eval_train(splits)
 
 
 def _prepare(rows: Batch) -> Batch:

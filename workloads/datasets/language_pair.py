@@ -29,7 +29,7 @@ import numpy as np
 
 from algoperf.data import Arrays
 from algoperf.spec import Batch, Split
-from workloads.datasets.generated import Splits, generated
+from workloads.datasets.generated import Splits, generated, with_eval_train
 
 LENGTH = 12
 """Tokens of the longest sentence, in both languages, its end included."""
@@ -290,9 +290,7 @@ def _make() -> Splits:
         split: {name: array[end - size : end] for name, array in every.items()}
         for (split, size), end in zip(_SIZES.items(), ends, strict=True)
     }
-    held_out = _SIZES[Split.VALIDATION]
-    part = {name: array[:held_out] for name, array in splits[Split.TRAIN].items()}
-    return {**splits, Split.EVAL_TRAIN: part}
+    return with_eval_train(splits)
 
 
 def detokenize(tokens: np.ndarray) -> list[str]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from algoperf.disk import file_sha256, replacing
 from algoperf.errors import UserError
 from algoperf.inputs.extra import require
-from algoperf.inputs.shards import hash_of_file
 
 FILE = "vocabulary.model"
 PAD, EOS, UNKNOWN = 0, 1, 2
@@ -50,10 +50,9 @@ def trained(folder: Path, texts: Iterable[str], size: int, *, eos: bool) -> tupl
             )
         except RuntimeError as error:
             raise UserError(f"No vocabulary of {size} pieces can be trained: {error}") from error
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(model.getvalue())
-        partial.replace(path)
-    return loaded(path), hash_of_file(path)
+        with replacing(path) as file:
+            file.write(model.getvalue())
+    return loaded(path), file_sha256(path)
 
 
 @cache

@@ -10,7 +10,7 @@ from algoperf.errors import UserError
 from scoring.diagnostics import frequency, mink
 from scoring.diagnostics.readers import jsonl, lm_eval, olmes, tidy, trials
 from scoring.diagnostics.table import Rows, concat
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 TABLES = (".csv", ".tsv", ".parquet")
 RECORDS = (".jsonl", ".json")

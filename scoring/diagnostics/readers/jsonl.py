@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from algoperf.errors import UserError
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 MOST_LINES_TOLD = 5
 """Faulty lines of one file that are told one by one; beyond, their number."""

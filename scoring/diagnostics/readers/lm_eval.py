@@ -25,7 +25,7 @@ from scoring.diagnostics.readers.samples import (
     number,
 )
 from scoring.diagnostics.table import Rows
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 _FILE = re.compile(r"samples_(?P<task>.+?)(?:_(?P<date>\d{4}-\d{2}-\d{2}T[^.]*(?:\.\d+)?))?$")
 _REQUEST = re.compile(r"gen_args_\d+")
@@ -53,7 +53,6 @@ def read(path: Path) -> Rows:
         found.setdefault(str(record.get("filter", "none")), []).append(sample)
         if contradicts:
             odd.setdefault("its acc contradicts its target and log-likelihoods", []).append(line)
-            continue
     for what, lines in odd.items():
         kept = what.startswith("its acc")
         text = f"line {lines[0]}{f' and {len(lines) - 1} more' if len(lines) > 1 else ''}: {what}"

@@ -10,7 +10,7 @@ import pandas as pd
 from algoperf.errors import UserError
 from scoring.diagnostics import plain
 from scoring.diagnostics.table import FACTS, Rows
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 FLOPS_PER_PARAMETER_AND_TOKEN = 6
 """C = 6 N D. Kaplan et al. 2020, arXiv:2001.08361, section 2.1."""

@@ -22,7 +22,7 @@ from scoring.diagnostics.readers.samples import (
     number,
 )
 from scoring.diagnostics.table import Rows
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 _FILE = re.compile(r"task-\d+-(?P<task>.+)-predictions$")
 _COLUMNS = {"num_tokens": "n_tokens", "num_chars": "n_chars", "sum_logits_uncond": "loglik_uncond"}

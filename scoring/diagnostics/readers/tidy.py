@@ -22,7 +22,7 @@ from scoring.diagnostics.table import (
     UNNAMED,
     Rows,
 )
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 CHOICES = ("model", "task", "sample_id", *NUMBERS, "is_gold")
 """What a table of choices must have."""

@@ -15,7 +15,7 @@ from algoperf.records import ASIDE, MANIFEST, read_manifest
 from algoperf.spec import Status
 from scoring.diagnostics.readers import tidy
 from scoring.diagnostics.table import Rows
-from scoring.leaderboard.logs import Problem
+from scoring.problems import Problem
 
 TABLE = "choices.csv"
 _UNTRAINED = (Status.FAILED, Status.DIVERGED)

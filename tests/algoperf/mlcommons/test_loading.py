@@ -174,4 +174,6 @@ def test_packages_installed_below_the_working_folder_are_no_files_of_it(
     package.write_text("")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(package.parent)
-    load(folder({"submission.py": "import some_package\n" + WORKING}))
+    path = folder({"submission.py": "import some_package\n" + WORKING})
+    assert load(path).name == "mine"
+    assert set(sources.files(path / "submission.py").values()) == {path / "submission.py"}

@@ -59,7 +59,7 @@ def test_the_page_has_every_section_and_its_words(diagnosis):
         assert f">{section.title}</h2>" in text
         assert html.escape(section.alternative) in text
     # Of five models three are seen where two are held out: 3 - 2 degrees of freedom.
-    told = text.partition("How well the largest models could have been told")[2]
+    told = text.partition("How well the largest models are predicted from the smaller ones")[2]
     assert "1 degree of freedom: too few points" in told
     assert "#000000" not in text  # invisible on a dark page
     assert "http" not in re.sub(r'xmlns[:a-z]*="[^"]*"', "", text)
