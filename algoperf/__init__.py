@@ -10,7 +10,7 @@ Where to look for what (a name with a slash is a package):
                     compilation, caches, checkpoint, resuming, hosts, sharding
     its folder      records, recording, manifests, tables, attempts, origin, checkpoint_files,
                     publishing, disk
-    many runs       study, granted, slowed, claims, executors/, processes
+    many runs       study, share, granted, slowed, claims, executors/, processes
     what is allowed check, inspection, guard, sandbox, verify
     the machine     machine, allocation
     command line    cli/, arguments, listing, planned, console
