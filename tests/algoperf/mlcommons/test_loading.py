@@ -166,6 +166,16 @@ def test_a_helper_that_mentions_pmap_makes_no_older_version(folder, imports, dev
     assert bool(adapter._devices) == bool(devices)
 
 
+def test_a_helper_that_is_not_kept_is_the_only_fault_of_an_older_version(folder):
+    """MLCommons' algorithms of the target setting: several files, none called submission.py."""
+    files = {"named.py": "import helper" + WORKING, "helper.py": "import jax\njax.pmap"}
+    submission, faults = examine(folder(files) / "named.py")
+    assert submission is not None
+    assert submission.algorithm.update.__self__._devices
+    (fault,) = faults
+    assert "helper.py, which is not kept with its results" in fault
+
+
 def test_packages_installed_below_the_working_folder_are_no_files_of_it(
     folder, tmp_path, monkeypatch
 ):
