@@ -198,38 +198,40 @@ def _interval(name: str, entry: Mapping[str, Any], faults: list[str]) -> Dimensi
 
 
 def draw(space: SearchSpace, count: int, seed: int) -> list[Point]:
-    """`count` distinct points: the first of a scrambled Halton sequence, or of the list.
+    """`count` points: the first distinct ones of a scrambled Halton sequence, or of the list.
 
     The same for the same arguments, whichever process asks. Quasi-random as AlgoPerf's rules
-    have it; the scrambling (Owen 2017, arXiv:1706.02808) takes `seed`.
+    have it; the scrambling (Owen 2017, arXiv:1706.02808) takes `seed`. What a list repeats is
+    repeated, each time with the seed of its own trial.
 
     Raises:
-        UserError: If the space does not hold that many distinct points.
+        UserError: If the space does not hold that many points.
     """
     if isinstance(space, Points):
-        distinct = _distinct(space.points)
+        points, kind = list(space.points), ""
     else:
         from scipy.stats import qmc  # half a second that reading results does not need
 
         sampler = qmc.Halton(d=len(space.dimensions), scramble=True, rng=seed)
-        distinct: list[Point] = []
+        points: list[Point] = []
+        kind = "distinct "
         # A discrete space may repeat itself; a sequence this long finds what there is.
         for _ in range(64):
-            if len(distinct) >= count:
+            if len(points) >= count:
                 break
             rows = sampler.random(count)
             drawn = [
                 {n: d.at(float(u)) for (n, d), u in zip(space.dimensions.items(), row, strict=True)}
                 for row in rows
             ]
-            distinct = _distinct([*distinct, *drawn])
-    if len(distinct) < count:
+            points = _distinct([*points, *drawn])
+    if len(points) < count:
         raise UserError(
-            f"The rules need {count} distinct hyperparameter points; "
-            f"the search space gives {len(distinct)}. `--studies N` asks for fewer studies, which "
-            "need fewer."
+            f"The rules need {count} {kind}hyperparameter points; the search space gives "
+            f"{len(points)}. `--studies N` asks for fewer studies; one of them needs as many as it "
+            "has trials."
         )
-    return distinct[:count]
+    return points[:count]
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:

@@ -57,8 +57,10 @@ def parts(
     faults += _function_faults(module)
     usable = len(faults) == before
     space, reads = _search_space(files.get(sources.SEARCH_SPACE), faults)
+    python = {file for file in files.values() if file.suffix == ".py"}
+    python |= {Path(str(helper.__file__)) for helper in beside}  # also where it is not kept
     spread = "algoperf.jax_sharding_utils" not in sources.modules_imported(path) and any(
-        "pmap" in sources.names_used(f) for f in files.values() if f.suffix == ".py"
+        "pmap" in sources.names_used(file) for file in python
     )
     algorithm = adapter.algorithm(module, spread=spread) if usable and reads else None
     return (module, *beside), algorithm, space

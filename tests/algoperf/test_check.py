@@ -99,7 +99,7 @@ def test_one_fault_does_not_hide_another(tmp_path):
         "\n    search_space = [{'lr': 0.1}]"
     )
     found = "\n".join(faults_of(tmp_path, text))
-    for fault in ("4 distinct", "8 would do", "ZeroDivisionError", "returned other parameters"):
+    for fault in ("need 4 hyper", "8 would do", "ZeroDivisionError", "returned other parameters"):
         assert fault in found
 
 
@@ -112,7 +112,7 @@ def test_points_for_fewer_studies_do(tmp_path):
     """
     )
     read = text.replace("return ()", "return hyperparameters.lr")
-    assert "need 4 distinct" in " ".join(faults_of(tmp_path, read))
+    assert "need 4 hyperparameter points" in " ".join(faults_of(tmp_path, read))
     assert faults_of(tmp_path, read, studies=1) == []
 
 

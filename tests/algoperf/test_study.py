@@ -254,5 +254,5 @@ def test_points_that_suffice_for_the_studies_asked_for_are_enough(rules, tmp_pat
     workloads = ["digits_autoencoder"]
     (first, second) = study.plan([str(path)], workloads, rules, tmp_path / "r", studies=1).todo
     assert (first.point, second.point) == ({"rate": 0.1}, {"rate": 0.2})
-    with pytest.raises(UserError, match="need 4 distinct"):
+    with pytest.raises(UserError, match="need 4 hyperparameter points"):
         study.plan([str(path)], workloads, rules, tmp_path / "r")

@@ -100,17 +100,25 @@ def test_another_process_draws_the_same_points():
     assert [json.loads(text) for text in drawn] == [tuning.draw(tuning.parse(SPACE), 4, 11)]
 
 
-def test_a_list_is_taken_in_its_order():
+def test_a_list_is_taken_in_its_order_and_with_what_it_repeats():
+    """Of the five points of MLCommons' own NAdamW the third is the first once more."""
     points = [{"lr": 0.3}, {"lr": 0.1}, {"lr": 0.3}, {"lr": 0.2}]
-    assert tuning.draw(tuning.parse(points), 3, seed=0) == [{"lr": 0.3}, {"lr": 0.1}, {"lr": 0.2}]
+    for count in (3, 4):
+        assert tuning.draw(tuning.parse(points), count, seed=0) == points[:count]
 
 
 @pytest.mark.parametrize(
-    "raw",
-    [[{"lr": 0.1}, {"lr": 0.1}], {"lr": {"feasible_points": [0.1]}, "n": {"min": 1, "max": 1}}],
+    ("raw", "said"),
+    [
+        ([{"lr": 0.1}, {"lr": 0.1}], "need 4 hyperparameter points; .* gives 2"),
+        (
+            {"lr": {"feasible_points": [0.1]}, "n": {"min": 1, "max": 1}},
+            "need 4 distinct hyperparameter points; .* gives 1",
+        ),
+    ],
 )
-def test_too_few_distinct_points_are_an_error(raw):
-    with pytest.raises(UserError, match="need 4 distinct .* gives 1"):
+def test_too_few_points_are_an_error(raw, said):
+    with pytest.raises(UserError, match=said):
         tuning.draw(tuning.parse(raw), 4, seed=0)
 
 

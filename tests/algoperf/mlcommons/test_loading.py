@@ -37,7 +37,7 @@ def test_a_faulty_search_space_is_named(folder, space, said):
 
 def test_too_few_points_are_counted(folder):
     space = load(folder(space=[{"rate": 0.1 * n} for n in range(1, 6)])).search_space
-    with pytest.raises(UserError, match="need 15 distinct .* points; the search space gives 5"):
+    with pytest.raises(UserError, match="need 15 hyperparameter points; the search space gives 5"):
         tuning.draw(space, 15, 0)
 
 
@@ -164,6 +164,16 @@ def test_a_helper_that_mentions_pmap_makes_no_older_version(folder, imports, dev
     files = {"submission.py": imports + WORKING, "helper.py": "import jax\njax.pmap"}
     adapter = load(folder(files)).algorithm.update.__self__
     assert bool(adapter._devices) == bool(devices)
+
+
+def test_a_helper_that_is_not_kept_is_the_only_fault_of_an_older_version(folder):
+    """MLCommons' algorithms of the target setting: several files, none called submission.py."""
+    files = {"named.py": "import helper" + WORKING, "helper.py": "import jax\njax.pmap"}
+    submission, faults = examine(folder(files) / "named.py")
+    assert submission is not None
+    assert submission.algorithm.update.__self__._devices
+    (fault,) = faults
+    assert "helper.py, which is not kept with its results" in fault
 
 
 def test_packages_installed_below_the_working_folder_are_no_files_of_it(
