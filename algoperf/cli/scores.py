@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from algoperf import registry, rulesets
-from algoperf.cli.said import print_written, wide_console
+from algoperf.cli.output import print_written, wide_console
 from algoperf.errors import UserError
 from algoperf.rulesets import Ruleset
 
@@ -122,10 +122,10 @@ def diagnose(
     out: Path | None = None,
 ) -> None:
     """Diagnoses choice log-likelihoods; prints a summary, writes what is asked for."""
+    from scoring.diagnostics import diagnosis, text
     from scoring.diagnostics import files as writer
-    from scoring.diagnostics import study, text
 
-    found = study.diagnose(files, models, normalisations)
+    found = diagnosis.diagnose(files, models, normalisations)
     if json is not None:
         writer.write_json(found, json)
     written = [] if out is None else writer.write_report(found, out)

@@ -5,7 +5,7 @@ import sys
 from rich.console import Console
 
 from algoperf import listing, registry
-from algoperf.cli.said import say, wide_console
+from algoperf.cli.output import say, wide_console
 from algoperf.errors import UserError
 
 

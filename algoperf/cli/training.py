@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from algoperf import listing, records, registry, rulesets, sandbox
-from algoperf.cli.asked import check_counts, require_data, workload_names
-from algoperf.cli.said import say
+from algoperf.cli.output import say
+from algoperf.cli.validation import check_counts, require_data, workload_names
 from algoperf.errors import UserError
 from algoperf.rulesets import Rules, Ruleset
 

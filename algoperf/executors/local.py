@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 from algoperf import caches, disk, machine, processes, sandbox
 from algoperf.disk import CannotRecord
 from algoperf.errors import HostLost
+from algoperf.executors.audit import Audit
 from algoperf.executors.filling import Filling
-from algoperf.executors.heard import Heard
 from algoperf.executors.messages import Inbox, Message, Unreadable
 from algoperf.executors.patience import Patience
 from algoperf.recording import TrialRecord
@@ -47,7 +47,7 @@ class _Watched:
     on_beat: Callable[[Beat], None]
     claim: "Claim | None"
     tell: Callable[[str], None]
-    heard: Heard
+    audit: Audit
 
     @property
     def number(self) -> int:
@@ -99,7 +99,7 @@ class LocalExecutor:
             HostLost: If another host of the trial is gone; nothing is recorded of it.
             KeyboardInterrupt: After the trial's process was ended; nothing is recorded of it.
         """
-        watched = _Watched(spec, on_beat, claim, tell, Heard())
+        watched = _Watched(spec, on_beat, claim, tell, Audit())
         if (ending := TrialRecord(spec, self.results, watched.number).conclude()) is not None:
             return ending
         try:
@@ -166,7 +166,7 @@ class LocalExecutor:
         compiled = caches.folder_of(watched.spec.sha256)
         filling = Filling(own, filter(None, [temporary, compiled]))
         patience = Patience(watched.spec.fixed.budget_s)
-        clock = watched.heard.clock
+        clock = watched.audit.clock
         while True:
             ready = clock.wait([connection, process.sentinel])
             if claim is not None:
@@ -181,7 +181,7 @@ class LocalExecutor:
             except Unreadable:
                 return SAID_WRONG
             for message in said:
-                submission_comes = watched.heard.hear(message)
+                submission_comes = watched.audit.hear(message)
                 if message.ended:
                     return clock.fault
                 if message.beat is not None:
@@ -203,7 +203,7 @@ class LocalExecutor:
     def _conclude(self, watched: _Watched, failure: str) -> Ending:
         """Makes the trial final, as it recorded itself or as one that failed."""
         record = TrialRecord(watched.spec, self.results, watched.number)
-        failure = failure or watched.heard.fault(record.spec, record.folder)
+        failure = failure or watched.audit.fault(record.spec, record.folder)
         if not failure:
             if (ending := record.accept()) is not None:
                 return ending

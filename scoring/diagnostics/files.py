@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from scoring.diagnostics import page, sections
-from scoring.diagnostics.study import Diagnosis
+from scoring.diagnostics.diagnosis import Diagnosis
 from scoring.report.files import write_text, writing
 from scoring.report.page import save
 

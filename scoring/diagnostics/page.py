@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from scoring.diagnostics import sections
-from scoring.diagnostics.study import Diagnosis
+from scoring.diagnostics.diagnosis import Diagnosis
 from scoring.report import page
 from scoring.report.page import Cell
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scoring.diagnostics import correlations
+from scoring.diagnostics.diagnosis import Diagnosis
 from scoring.diagnostics.scale import THRESHOLD
-from scoring.diagnostics.study import Diagnosis
 from scoring.report.plots import COLOURS, GREY, style
 
 METHOD = "spearman"

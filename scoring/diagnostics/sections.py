@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from scoring.diagnostics import plots
-from scoring.diagnostics.study import Diagnosis
+from scoring.diagnostics.diagnosis import Diagnosis
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scoring.diagnostics.study import Diagnosis
+from scoring.diagnostics.diagnosis import Diagnosis
 
 METHOD = "spearman"
 """Which correlations the terminal shows; the files have all."""

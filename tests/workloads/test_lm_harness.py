@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from algoperf import registry
-from scoring.diagnostics import study
+from scoring.diagnostics.diagnosis import diagnose
 from workloads.datasets.facts import LENGTH, questions, vocabulary
 
 pytestmark = [
@@ -52,7 +52,10 @@ def test_the_harness_and_our_own_table_agree(trial, tmp_path, monkeypatch):
     assert tasks == ["facts_recall", "facts_lookup", "facts_conclude", "facts_compose"]
     results = lm_harness.evaluate(model, tasks, tmp_path / "tasks", tmp_path / "out", "tiny")
 
-    theirs, ours = study.diagnose([tmp_path / "out"]), study.diagnose([trial / "choices.csv"])
+    theirs, ours = (
+        diagnose([tmp_path / "out"]),
+        diagnose([trial / "choices.csv"]),
+    )
     columns = ["log_p_vocab_correct", "p_choices_correct", "brier", "accuracy", "margin"]
     for normalisation in ("raw", "per_char", "per_byte"):
         one, other = (levels(found, normalisation) for found in (theirs, ours))

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from algoperf.errors import UserError
-from scoring.diagnostics import calibration, flips, frequency, labels, mink, study
+from scoring.diagnostics import calibration, diagnosis, flips, frequency, labels, mink
 from tests.scoring.diagnostics.families import block, trend
 
 truths = hnp.arrays(bool, st.shared(st.integers(1, 30), key="n"))
@@ -157,7 +157,7 @@ def test_min_k_tells_members(tmp_path):
         cell = str(values.tolist()) if k % 3 else " ".join(map(str, values))
         rows.append({"model": "m", "sample_id": k, "token_logprobs": cell, "is_member": k % 2})
     pd.DataFrame(rows).to_csv(tmp_path / "tokens.csv", index=False)
-    table = study.diagnose([tmp_path / "tokens.csv"]).tables["min_k"]
+    table = diagnosis.diagnose([tmp_path / "tokens.csv"]).tables["min_k"]
     assert table["ratio"].tolist() == list(mink.RATIOS)
     assert (table["auroc"] > 0.95).all()
 
@@ -170,7 +170,7 @@ def test_token_log_probabilities_that_are_none(tmp_path, cell, message):
     table = pd.DataFrame({"model": ["m"], "sample_id": ["s"], "token_logprobs": [cell]})
     table.to_csv(tmp_path / "tokens.csv", index=False)
     with pytest.raises(UserError, match=message):
-        study.diagnose([tmp_path / "tokens.csv"])
+        diagnosis.diagnose([tmp_path / "tokens.csv"])
 
 
 def concepts(**columns):
@@ -203,4 +203,4 @@ def test_what_pooling_and_zeros_do_is_shown():
 def test_a_faulty_frequency(tmp_path):
     concepts(frequency=[-1], accuracy=[0.5]).to_csv(tmp_path / "f.csv", index=False)
     with pytest.raises(UserError, match="frequency of 'c' .row 1. is '-1'"):
-        study.diagnose([tmp_path / "f.csv"])
+        diagnosis.diagnose([tmp_path / "f.csv"])

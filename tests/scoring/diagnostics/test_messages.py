@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from algoperf import arguments, cli
-from scoring.diagnostics import study, text
+from algoperf.errors import UserError
+from scoring.diagnostics import diagnosis, text
 from tests.scoring.diagnostics.families import tidy, trend
 from tests.scoring.diagnostics.test_readers import lm_eval, olmes, samples, write
 
@@ -103,7 +104,7 @@ def test_parquet_may_hold_numbers_and_truths_as_text(tmp_path):
     }  # fmt: skip
     path = tmp_path / "choices.parquet"
     pq.write_table(pa.table(table), path)
-    (row,) = study.diagnose([path]).tables["levels"].to_dict("records")
+    (row,) = diagnosis.diagnose([path]).tables["levels"].to_dict("records")
     assert row["log_p_vocab_correct"] == -1.75
     assert row["accuracy"] == 1
 
@@ -151,11 +152,11 @@ def test_a_record_that_is_none(refused, tmp_path, record, message):
 def test_what_is_no_object_in_an_array_is_told(tmp_path):
     path = tmp_path / "pretrained__m_boolq.jsonl"
     path.write_text(json.dumps([lm_eval(0, [-1, -2], 0), 5, None]))
-    found = told(study.diagnose([path]))
+    found = told(diagnosis.diagnose([path]))
     assert f"{path}: object 2 is truncated or no JSON (not an object); left the object out" in found
     path.write_text(path.read_text()[:-9])
-    with pytest.raises(study.UserError, match="is a JSON array that is cut off or faulty"):
-        study.diagnose([path])
+    with pytest.raises(UserError, match="is a JSON array that is cut off or faulty"):
+        diagnosis.diagnose([path])
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def diagnose(tmp_path):
         if models is not None:
             given = tmp_path / "models.csv"
             given.write_text(models)
-        return study.diagnose([path], given)
+        return diagnosis.diagnose([path], given)
 
     return call
 
@@ -209,7 +210,7 @@ def test_what_else_is_left_out_is_told(diagnose, fault, message):
 def test_a_sample_of_two_clusters_is_refused(diagnose):
     frame = tidy(*trend(models=3, samples=6))
     frame["cluster"] = np.where(frame.index == 0, "a", "b")
-    with pytest.raises(study.UserError, match="1 samples are in more than one cluster, the first"):
+    with pytest.raises(UserError, match="1 samples are in more than one cluster, the first"):
         diagnose(frame)
 
 
@@ -246,7 +247,7 @@ def test_a_row_that_could_mean_two_models_is_taken_for_neither(diagnose):
     ],
 )
 def test_a_table_of_models_that_is_none(diagnose, content, message):
-    with pytest.raises(study.UserError, match=message):
+    with pytest.raises(UserError, match=message):
         diagnose(tidy(*trend(models=3, samples=6)), content)
 
 
@@ -308,7 +309,7 @@ def test_a_folder_of_the_harness_with_one_broken_file_goes_on_without_it(tmp_pat
         samples(tmp_path, f"m{k}", [lm_eval(s, [-1.0 - k, -2.0], s % 2) for s in range(4)])
     broken = samples(tmp_path, "m3", [])
     broken.write_text('{"doc_id": 1, "filt')
-    found = study.diagnose([tmp_path])
+    found = diagnosis.diagnose([tmp_path])
     assert f"{broken}: holds no record: line 1 is truncated or no JSON" in "\n".join(told(found))
     assert set(found.tables["levels"]["model"]) == {"m0", "m1", "m2"}
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from algoperf.errors import UserError
-from scoring.diagnostics import readers, study
+from scoring.diagnostics import diagnosis, readers
 
 DATE = "2024-06-01T10-00-00.123456"
 
@@ -173,7 +173,7 @@ def family(tmp_path, change=lambda k, records: records):
          "parameters": 10.0 ** np.arange(6, 10),
          "tokens": 1e9}
     ).to_csv(tmp_path / "models.csv", index=False)  # fmt: skip
-    return study.diagnose([tmp_path / "runs"], tmp_path / "models.csv")
+    return diagnosis.diagnose([tmp_path / "runs"], tmp_path / "models.csv")
 
 
 def test_a_family_is_joined_by_document(tmp_path):

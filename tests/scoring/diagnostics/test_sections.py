@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from scoring.diagnostics import page, sections, study
+from scoring.diagnostics import page, sections
+from scoring.diagnostics.diagnosis import diagnose
 from tests.scoring.diagnostics.families import tidy, trend
 
 
@@ -15,7 +16,7 @@ def diagnosis(tmp_path):
     def of(compute=None, models=5):
         path = tmp_path / "choices.csv"
         tidy(*trend(models=models, samples=30), compute=compute).to_csv(path, index=False)
-        return study.diagnose([path])
+        return diagnose([path])
 
     return of
 

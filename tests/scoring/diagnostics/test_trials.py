@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from algoperf import registry
+from algoperf.errors import UserError
 from algoperf.records import FORMAT
-from scoring.diagnostics import study
+from scoring.diagnostics import diagnosis
 from tests.scoring.diagnostics.families import independent, tidy
 
 SIZES = {"small": 1e3, "middle": 1e4, "large": 1e5}
@@ -51,7 +52,7 @@ def told(found):
 
 
 def test_each_trial_is_a_model_of_its_submissions_family(results):
-    found = study.diagnose([results])
+    found = diagnosis.diagnose([results])
     models = found.tables["models"]
     assert set(models["family"]) == {"adamw on middle"}
     assert models.set_index("model")[["compute", "parameters", "tokens"]].to_dict("index") == {
@@ -72,7 +73,7 @@ def test_each_trial_is_a_model_of_its_submissions_family(results):
 @pytest.mark.parametrize("named", ["folder", "file"])
 def test_a_trial_that_is_named_is_a_family_of_evaluations(results, named):
     folder = results / "adamw/study_1/small_jax/trial_1"
-    found = study.diagnose([folder if named == "folder" else folder / "choices.csv"])
+    found = diagnosis.diagnose([folder if named == "folder" else folder / "choices.csv"])
     assert found.tables["models"]["model"].tolist() == ["step 0", "step 1", "step 2"]
     assert found.tables["models"]["compute"].tolist() == [1e3, 2e3, 3e3]
 
@@ -86,7 +87,7 @@ def test_what_is_no_trained_model_is_told_and_left_out(results):
     other = results / "adamw/study_1/clicks_jax/trial_1"
     shutil.copytree(results / "adamw/study_1/small_jax/trial_1", other)
     (other / "choices.csv").unlink()
-    found = study.diagnose([results])
+    found = diagnosis.diagnose([results])
     lines = "\n".join(told(found))
     assert "large_jax/trial_2/choices.csv: its trial diverged: because; left it out" in lines
     assert ".trial_3.partial/choices.csv: is of no trial that has ended; left it out" in lines
@@ -98,8 +99,8 @@ def test_what_is_no_trained_model_is_told_and_left_out(results):
 def test_a_folder_of_other_trials_says_so(results):
     for table in results.rglob("choices.csv"):
         table.unlink()
-    with pytest.raises(study.UserError, match=r"3 of 3 trials have no choices.csv, the first is"):
-        study.diagnose([results])
+    with pytest.raises(UserError, match=r"3 of 3 trials have no choices.csv, the first is"):
+        diagnosis.diagnose([results])
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from algoperf.errors import UserError
-from scoring.diagnostics import study
+from scoring.diagnostics import diagnosis
 from tests.scoring.diagnostics.families import tidy, trend
 
 TOOL = Path(sys.executable).parent / "algoperf"
@@ -63,4 +63,4 @@ def test_a_normalisation_that_the_file_does_not_allow_is_a_mistake(tmp_path):
     path = tmp_path / "choices.csv"
     tidy(*trend(models=3, samples=10)).to_csv(path, index=False)
     with pytest.raises(UserError, match=r"allows no normalisation that was asked for \(per_char\)"):
-        study.diagnose([path], None, ["per_char"])
+        diagnosis.diagnose([path], None, ["per_char"])

@@ -1,11 +1,11 @@
-"""A record that a trial wrote is held against what was heard of it."""
+"""A record that a trial wrote is compared with what was heard of it."""
 
 import json
 
 import pytest
 
 from algoperf import records
-from algoperf.executors.heard import Heard
+from algoperf.executors.audit import Audit
 from algoperf.executors.messages import Measured, Message
 from algoperf.records import TrialSpec
 from algoperf.rulesets import Ruleset, WorkloadRules
@@ -51,11 +51,11 @@ def fault(tmp_path):
         (tmp_path / records.MANIFEST).write_text(json.dumps(manifest))
         if kept:
             (tmp_path / records.PARAMETERS).touch()
-        heard = Heard()
-        assert heard.hear(Message(compiled=Measured("0123456789ab", BEFORE)))
-        assert not heard.hear(Message(compiled=Measured("ffffffffffff", BEFORE)))
-        heard.clock.said_s = said_s
-        return heard.fault(spec, tmp_path)
+        audit = Audit()
+        assert audit.hear(Message(compiled=Measured("0123456789ab", BEFORE)))
+        assert not audit.hear(Message(compiled=Measured("ffffffffffff", BEFORE)))
+        audit.clock.said_s = said_s
+        return audit.fault(spec, tmp_path)
 
     return fault_
 
@@ -102,7 +102,7 @@ def test_a_record_that_cannot_be_right_is_found(fault, changed, what):
 
 
 def test_a_table_too_large_is_not_read(fault, tmp_path, monkeypatch):
-    monkeypatch.setattr("algoperf.executors.heard.LARGEST", 10)
+    monkeypatch.setattr("algoperf.executors.audit.LARGEST", 10)
     assert "eval_measurements.csv of " in fault()
 
 

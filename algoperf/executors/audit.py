@@ -1,4 +1,4 @@
-"""What a trial's record says, held against what was heard while it ran. No jax.
+"""Compares what a trial's record says with what was heard while it ran. No jax.
 
 The record is written by the trial's process, and a submission may come to master that. What it can
 not change is how long the process ran, and what was said before the submission was imported.
@@ -25,7 +25,7 @@ _ROUNDING = {"rel_tol": 1e-6, "abs_tol": 1e-3}
 _EXACT = 1e-9
 
 
-class Heard:
+class Audit:
     """All that counts of what a trial said.
 
     Attributes:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from algoperf.errors import UserError
-from scoring.diagnostics import files, study
+from scoring.diagnostics import diagnosis, files
 from tests.scoring.diagnostics.families import independent, tidy, trend
 
 
@@ -29,7 +29,7 @@ def diagnose(tmp_path):
         if models is not None:
             given = tmp_path / "models.csv"
             models.to_csv(given, index=False)
-        return study.diagnose(paths, given, normalisations)
+        return diagnosis.diagnose(paths, given, normalisations)
 
     return call
 
