@@ -80,6 +80,14 @@ def test_the_commands_of_the_readme_exist():
         arguments.parse(["algoperf", verb, "x"] if verb != "list" else ["algoperf", verb])
 
 
+def test_the_picture_of_the_readme_is_of_its_board():
+    picture = (ROOT / "docs/quick/profile.svg").read_text()
+    rows = re.findall(r"│ +\d=? +│ (\w+) +│ (\d\.\d{4})", readme())
+    assert len(rows) == 4
+    for name, score in rows:
+        assert f"{name} ({float(score):.3f})" in picture
+
+
 def test_links_of_the_documents_lead_somewhere():
     for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for link in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", path.read_text()):
