@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
-from scoring.diagnostics import chain, curves, forecast, laws, trend
+from scoring.diagnostics import chain, curves, forecast, laws, methods, trend
 from tests.scoring.diagnostics.families import block
 from tests.scoring.diagnostics.families import trend as family
 
@@ -141,7 +141,7 @@ def test_loss_from_size_and_data_where_they_are_known():
     )
     rows, fits = forecast.of_block(made, facts, [])
     assert {"gadre_loss", "gadre_error", "isik"} <= set(fits["curve"])
-    assert set(rows["method"]) == set(forecast.METHODS)
+    assert set(rows["method"]) == set(methods.METHODS)
     assert rows[rows["kind"] == "forecast"]["compute"].iloc[0] == pytest.approx(1e25)
 
 
@@ -173,7 +173,7 @@ def test_the_intervals_of_the_per_choice_forecast_cover():
 @pytest.mark.slow
 def test_of_a_linear_family_the_per_choice_forecast_is_the_best():
     """Choices move by lines of their own: accuracy turns where benchmark-level fits see nothing."""
-    errors = {method: [] for method in forecast.METHODS}
+    errors = {method: [] for method in methods.METHODS}
     for seed in range(12):
         rng = np.random.default_rng(seed)
         start, slope = rng.normal(-20, 4, (1, 300, 4)), rng.normal(1.5, 1.0, (1, 300, 4))
