@@ -97,6 +97,7 @@ class Bench:
 def bench(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "CHECKPOINT_EVERY_S", 0.0)
     monkeypatch.setattr(running, "CHECKPOINT_SHARE", float("inf"))
+    monkeypatch.setattr(machine, "CALIBRATION_S", 0.0)
     return Bench(tmp_path, monkeypatch)
 
 
