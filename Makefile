@@ -32,8 +32,8 @@ diagnose: $(RUN)  ## train the pocket suite's language model in four sizes, diag
 test: $(DEV)    ## the tests, a few minutes
 	$(BIN)/pytest -n 2 -m "not slow and not table and not exhaustive"
 
-test-slow: $(DEV)  ## those that take longer: kills, cheats, Slurm, hosts; a quarter of an hour (TESTS=tests/slurm: only these)
-	$(BIN)/pytest -n 2 -m slow $(TESTS)
+test-slow: $(DEV)  ## those that take longer: kills, cheats, Slurm, hosts; about twenty minutes (TESTS=tests/slurm: only these)
+	$(BIN)/pytest -n 3 -m slow $(TESTS)
 
 test-tables: $(DEV)  ## every workload and its variants through the same checks: half an hour
 	$(BIN)/pytest -n 2 -m table

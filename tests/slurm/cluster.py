@@ -190,6 +190,11 @@ class Cluster:
         """Waits until a node is in a state."""
         self._wait(lambda: self.state(node).startswith(state), f"{node} {state}")
 
+    def settle(self) -> None:
+        """Waits until no node has anything to do."""
+        for node in self.nodes:
+            self.wait_for(node, "idle")
+
     def _wait(self, met: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + START_LIMIT_S
         while not met():
