@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 from contextlib import nullcontext
+from functools import cache
 
 from algoperf.claims import Claim, Claims, Lost, turn
 from algoperf.executors.local import LocalExecutor
@@ -30,7 +31,7 @@ class Share:
         self._watcher = watcher
         self._take_turns = take_turns
         self._claims = Claims()
-        self._said: set[str] = set()
+        self._say_once = cache(watcher.told)  # what it was told already, it is not told again
         self._owners: dict[str, str] = {}  # of each trial, as last read
 
     def run_next(self) -> bool:
@@ -74,8 +75,3 @@ class Share:
 
     def _say_turns(self) -> None:
         self._say_once("Another run trains on this machine; the two take turns.")
-
-    def _say_once(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            self._watcher.told(text)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -108,6 +109,7 @@ def follow(
         UserError: If trials have left the queue without being recorded.
     """
     followed = _Followed(jobs, results, watcher, {spec.label: spec for spec in todo})
+    tell_once = cache(watcher.told)
     asked = -math.inf
     while followed.left:
         followed.look()
@@ -116,7 +118,7 @@ def follow(
             try:
                 followed.hear(queue())
             except UserError as error:  # a controller may be away for a while
-                followed.tell_once(f"{error} Asking again.")
+                tell_once(f"{error} Asking again.")
         followed.give_up()
         if followed.left:
             time.sleep(FOLDER_POLL_S)
@@ -140,7 +142,6 @@ class _Followed:
     running: set[str] = field(default_factory=set)
     restarts: dict[str, int] = field(default_factory=dict)
     gone_since: dict[str, float] = field(default_factory=dict)
-    told: set[str] = field(default_factory=set)
 
     def look(self) -> None:
         """Lets go of those that are recorded."""
@@ -173,11 +174,6 @@ class _Followed:
             if label in self.left and time.monotonic() - since >= GONE_S:
                 del self.left[label]
                 self.lost.append(f"{label}: {_last_words(self.results, self.jobs[label])}")
-
-    def tell_once(self, text: str) -> None:
-        if text not in self.told:
-            self.told.add(text)
-            self.watcher.told(text)
 
 
 def _ending(spec: TrialSpec, results: Path) -> Ending | None:
