@@ -141,11 +141,11 @@ class Claims:
         """
         with recording(final.parent):
             final.parent.mkdir(parents=True, exist_ok=True)
-            highest = max(_numbers(final), default=0)
-            if highest and not self._is_dead(_path(final, highest)):
-                return _owner(_path(final, highest))
-            descriptor = _create(_path(final, highest + 1))
-            return None if descriptor is None else Claim(final, highest + 1, descriptor)
+            latest = highest(final)
+            if latest and not self._is_dead(_path(final, latest)):
+                return _owner(_path(final, latest))
+            descriptor = _create(_path(final, latest + 1))
+            return None if descriptor is None else Claim(final, latest + 1, descriptor)
 
     def _is_dead(self, path: Path) -> bool:
         owner = _owner(path)
@@ -200,6 +200,11 @@ def _wait_for(descriptor: int, waits: Callable[[], None]) -> None:
     except BlockingIOError:
         waits()
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def highest(final: Path) -> int:
+    """Number of the claim that holds the trial; 0 for none."""
+    return max(_numbers(final), default=0)
 
 
 def _path(final: Path, number: int) -> Path:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from algoperf import attempts, checkpoint_files, manifests, origin
+from algoperf import attempts, checkpoint_files, claims, manifests, origin
 from algoperf.checkpoint_files import Arrays, Unusable
 from algoperf.disk import (
     CannotRecord,
@@ -66,6 +66,7 @@ class TrialRecord:
         self.spec = spec
         self.results = results
         self.final = spec.folder(results)
+        self._claim = claim
         self.folder = self.final.with_name(f".{self.final.name}.{claim}{PARTIAL}")
         self.ended = self.folder.with_suffix(ENDED)
         self.attempts: attempts.Attempts = []
@@ -134,7 +135,15 @@ class TrialRecord:
         named = re.compile(rf"\.{self.final.name}\.(\d+){re.escape(suffix)}")
         parent = self.final.parent
         found = [(path, named.fullmatch(path.name)) for path in entries(parent)]
+        # Only now: the folder of a later claim is made after the claim.
+        self._check_ours()
         return [path for _, path in sorted((int(match[1]), path) for path, match in found if match)]
+
+    def _check_ours(self) -> None:
+        """Makes sure that nobody has a later claim. An owner's death shows before a process of its
+        own has ended, or it was only asleep: neither must take back what was taken over."""
+        if claims.highest(self.final) > self._claim:
+            raise CannotRecord(f"Another run took {self.spec.label} over.")
 
     def save(self, arrays: Arrays, facts: Mapping[str, Any]) -> None:
         """Keeps a checkpoint, and of the others only the one before.

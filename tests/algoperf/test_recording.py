@@ -148,6 +148,23 @@ def test_who_takes_over_goes_on_and_the_one_before_can_write_no_more(start):
     assert names(after.final.parent) == {"trial_1"}
 
 
+def test_who_was_taken_over_does_not_take_the_folder_back(start):
+    before = start(claim=1)
+    advance(before, 10)
+    (before.final.parent / ".trial_1.2.claim").touch()  # its owner was seen to be dead
+    after = start(claim=2)
+    with pytest.raises(CannotRecord, match="Another run took mine on glyphs"):
+        start(claim=1)  # a process of the dead owner's that had not ended yet
+    with pytest.raises(CannotRecord, match="Another run took"):
+        before.close(FAILED, {})  # or the owner itself, which was only asleep
+    assert after.resume(restore) == 10
+
+
+def test_of_a_claim_that_was_given_back_the_folder_is_anybodys(start):
+    advance(start(claim=3), 10)  # what its owner was stopped in
+    assert start(claim=1).resume(restore) == 10
+
+
 def test_what_was_left_is_begun_anew_whatever_it_is(start):
     record = start()
     advance(record, 10)
