@@ -48,6 +48,8 @@ def main(
         joint: Whether it has other hosts.
     """
     _begin()
+    if connection.poll():  # nothing is sent yet: whoever asked for the trial is gone
+        os._exit(1)
     try:
         record.begin()
         with recording(record.folder):

@@ -157,6 +157,43 @@ def test_two_runs_at_once_share_the_trials(tmp_path, easy_rules):
     assert all(ran), told
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0, 5])
+def test_of_two_runs_one_is_killed_and_the_other_takes_over_at_once(tmp_path, easy_rules, seconds):
+    """SIGKILL when it has claimed its first trial, whose process has still to import jax.
+
+    The other has run a trial already, so that its next one starts at once, and ends before or
+    after that process begins.
+    """
+    raw = json.loads(easy_rules.read_text())
+    raw["tuning"]["self_tuning"]["studies"] = 2
+    easy_rules.write_text(json.dumps(raw))
+    source, script, results = tmp_path / "mine.py", tmp_path / "script.py", tmp_path / "results"
+    meet = tmp_path / "meet"
+    meet.mkdir()
+    source.write_text(textwrap.dedent(LONG.format(fault=f"time.sleep({seconds})")))
+    script.write_text(SCRIPT.replace("cli.run", MEET))
+    command = [sys.executable, script, source, easy_rules, results, meet]
+    runs = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    place = results / "mine" / "study_2" / "digits_autoencoder_jax"
+    deadline = time.monotonic() + 120
+    while not (place / ".trial_1.1.claim").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    owner = int(json.loads((place / ".trial_1.1.claim").read_text())["pid"])
+    time.sleep(0.5)  # by then it has asked for the process
+    os.kill(owner, signal.SIGKILL)
+    told = {run.pid: run.communicate(timeout=300)[0] for run in runs}
+    ended = {run.pid: run.returncode for run in runs}
+    assert ended.pop(owner) == -signal.SIGKILL
+    assert list(ended.values()) == [0], told
+    assert len(list(results.glob("*/study_*/*/trial_*"))) == 2
+    assert list(results.glob("*/study_*/*/.*")) == []
+
+
 @pytest.fixture
 def heeding_ctrl_c():
     """In the background of a shell it is ignored, by all that is started from there too."""
