@@ -2,8 +2,8 @@
 
 Where to look for what (a name with a slash is a package):
 
-    workloads       workload, data, inputs/, metric, parameters, dropout, features, rulesets,
-                    held_out, targets, registry, counting
+    workloads       workload, data, inputs/, metric, parameters, dropout, features, rules,
+                    rulesets, held_out, targets, registry, counting
     submissions     submission, contract, view, loading, reading, sources, tuning, schedules,
                     averaging, preconditioning, selection, mlcommons/, jax_sharding_utils
     a training run  trial, loop, running, dispatch, clock, accounts, keys, operations, flops,

@@ -9,7 +9,7 @@ from absl.flags import argparse_flags
 
 from algoperf import listing
 from algoperf.inputs.extra import DATA_VARIABLE
-from algoperf.rulesets import Ruleset
+from algoperf.rules import Ruleset
 
 SUBMISSION = "name of a submission, or path to its file"
 DATASET = "name of a data set that `algoperf data` shows"

@@ -14,7 +14,7 @@ from algoperf.data import BatchStream
 from algoperf.errors import TrainingComplete, UserError
 from algoperf.guard import Guard, RuleBroken
 from algoperf.loading import Submission, examine
-from algoperf.rulesets import Rules
+from algoperf.rules import Rules
 from algoperf.spec import Batch, Progress, Split, TrainState
 from algoperf.trial import initial_state
 from algoperf.view import WorkloadView

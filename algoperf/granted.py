@@ -9,7 +9,7 @@ from algoperf import records, registry, tuning
 from algoperf.errors import UserError
 from algoperf.reading import Declared
 from algoperf.records import TrialSpec
-from algoperf.rulesets import Rules, Ruleset, Tuning
+from algoperf.rules import Rules, Ruleset, Tuning
 
 
 def seed_of(rules_seed: int, study: int, workload: str, trial: int) -> int:

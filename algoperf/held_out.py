@@ -13,7 +13,7 @@ import numpy as np
 
 from algoperf.disk import recording, write_json
 from algoperf.errors import UserError
-from algoperf.rulesets import Rules
+from algoperf.rules import Rules
 
 FILE = "held_out.json"
 """In a results folder: which seed was drawn, and what it gave."""

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from algoperf import registry, sources, tuning
 from algoperf.errors import UserError
-from algoperf.rulesets import Ruleset
+from algoperf.rules import Ruleset
 from algoperf.submission import REQUIRED, SIGNATURES, Algorithm
 
 

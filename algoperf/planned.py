@@ -9,7 +9,7 @@ from rich.text import Text
 
 from algoperf import machine
 from algoperf.records import TrialSpec
-from algoperf.rulesets import Rules
+from algoperf.rules import Rules
 from algoperf.slowed import Slowed
 from algoperf.study import Plan, duration
 

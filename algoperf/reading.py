@@ -18,7 +18,7 @@ from typing import Any
 
 from algoperf import registry, tuning
 from algoperf.errors import UserError
-from algoperf.rulesets import Ruleset
+from algoperf.rules import Ruleset
 
 LIMIT_S = 120.0
 """How long a submission's file may take to be imported."""

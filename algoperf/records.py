@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from algoperf.disk import file_sha256, plain, read_small, recording, write_json
 from algoperf.errors import UserError
-from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.rules import Ruleset, WorkloadRules
 from algoperf.spec import Status
 from algoperf.tuning import Point
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from algoperf import granted, machine, records, registry, study
 from algoperf.records import TrialSpec
-from algoperf.rulesets import Rules, Ruleset
+from algoperf.rules import Rules, Ruleset
 
 Manifest = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ from algoperf import granted, reading, registry
 from algoperf.errors import UserError
 from algoperf.reading import Declared
 from algoperf.records import Beat, Ending, TrialSpec
-from algoperf.rulesets import Rules, Ruleset
+from algoperf.rules import Rules, Ruleset
 
 
 @dataclass(frozen=True)

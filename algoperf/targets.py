@@ -27,7 +27,7 @@ from algoperf.errors import UserError
 from algoperf.granted import seed_of
 from algoperf.loading import load
 from algoperf.records import TrialSpec
-from algoperf.rulesets import Rules, Ruleset
+from algoperf.rules import Rules, Ruleset
 from algoperf.spec import Target
 
 

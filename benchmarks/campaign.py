@@ -29,7 +29,7 @@ from algoperf import rulesets, study
 from algoperf.executors.local import LocalExecutor
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending, TrialSpec
-from algoperf.rulesets import Rules
+from algoperf.rules import Rules
 from algoperf.spec import Status
 
 EVALUATIONS = 57

@@ -27,7 +27,7 @@ from algoperf.clock import Clock
 from algoperf.loop import train_loop
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec
-from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.rules import Ruleset, WorkloadRules
 from algoperf.spec import TrainState
 
 

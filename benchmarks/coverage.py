@@ -12,7 +12,7 @@ import itertools
 
 import numpy as np
 
-from algoperf.rulesets import Scoring
+from algoperf.rules import Scoring
 from scoring.intervals import LEVEL, interval
 from scoring.leaderboard import bootstrap, profiles, times
 from scoring.leaderboard.profiles import Suite

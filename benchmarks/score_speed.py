@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from algoperf import rulesets
+from algoperf.rules import WorkloadRules
 
 RULES = "v0.5"
 SUBMISSIONS = 11
@@ -51,7 +52,7 @@ def make_logs(folder: Path, submissions: int) -> int:
     return size
 
 
-def _trial(fixed: rulesets.WorkloadRules, rng: np.random.Generator, pace: float) -> str:
+def _trial(fixed: WorkloadRules, rng: np.random.Generator, pace: float) -> str:
     """A curve that meets the target somewhere between a third of the budget and never."""
     target = fixed.validation
     names = sorted(

@@ -32,7 +32,7 @@ from algoperf.clock import RUN_AHEAD_S, Clock
 from algoperf.compilation import CompileMeter, use_cache
 from algoperf.loop import train_loop
 from algoperf.records import TrialSpec
-from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.rules import Ruleset, WorkloadRules
 from algoperf.workload import Workload, init_model
 
 OPTIMIZER = optax.adamw(1e-4)

@@ -18,7 +18,7 @@ from algoperf.errors import TrainingComplete
 from algoperf.loading import Submission
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec
-from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.rules import Ruleset, WorkloadRules
 from tests import tiny
 from tests.states import ALGORITHMS, bits
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from algoperf import registry, rulesets
 from algoperf.cli.output import print_written, wide_console
 from algoperf.errors import UserError
-from algoperf.rulesets import Ruleset
+from algoperf.rules import Ruleset
 
 
 def score(

@@ -11,7 +11,7 @@ from algoperf import listing, records, registry, rulesets, sandbox
 from algoperf.cli.output import say
 from algoperf.cli.validation import check_counts, require_data, workload_names
 from algoperf.errors import UserError
-from algoperf.rulesets import Rules, Ruleset
+from algoperf.rules import Rules, Ruleset
 
 if TYPE_CHECKING:
     from algoperf.console import Display

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from algoperf import registry, rulesets
 from algoperf.errors import UserError
-from algoperf.rulesets import Rules
+from algoperf.rules import Rules
 
 
 def workload_names(rules: Rules, asked: Sequence[str] | None) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from algoperf import disk, machine
 from algoperf.errors import UserError
-from algoperf.rulesets import Rules, Ruleset
+from algoperf.rules import Rules, Ruleset
 from scoring.intervals import Floats, interval
 from scoring.leaderboard import bootstrap, profiles, sensitivity, times, views
 from scoring.leaderboard.logs import Logs, gaps, read

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from algoperf.rulesets import Scoring
+from algoperf.rules import Scoring
 from scoring.intervals import LEVEL, Floats
 from scoring.leaderboard import profiles, times
 from scoring.leaderboard.profiles import Suite

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from algoperf.errors import UserError
-from algoperf.rulesets import Rules, Ruleset
+from algoperf.rules import Rules, Ruleset
 from scoring.intervals import Floats, interval
 from scoring.leaderboard import times
 from scoring.leaderboard.board import RESAMPLES, SEED, one_machine

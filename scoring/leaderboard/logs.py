@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from algoperf import records, slowed
 from algoperf.errors import UserError
 from algoperf.records import MANIFEST
-from algoperf.rulesets import Rules, Ruleset, Tuning, WorkloadRules
+from algoperf.rules import Rules, Ruleset, Tuning, WorkloadRules
 from algoperf.spec import Status, Target
 from scoring.leaderboard.cache import Cache, open_cache
 from scoring.leaderboard.find import Place, find_trials

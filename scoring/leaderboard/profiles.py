@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algoperf.rulesets import Rules, Scoring
+from algoperf.rules import Rules, Scoring
 from scoring.intervals import Floats
 
 

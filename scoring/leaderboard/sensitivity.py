@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from algoperf.rulesets import Rules
+from algoperf.rules import Rules
 from scoring.intervals import Floats
 from scoring.leaderboard import profiles, times
 from scoring.leaderboard.logs import Logs

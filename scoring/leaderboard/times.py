@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from algoperf.rulesets import Choice
+from algoperf.rules import Choice
 from scoring.intervals import Floats
 
 STUDY = ["submission", "workload", "study"]

@@ -16,7 +16,7 @@ from algoperf.executors.local import LocalExecutor
 from algoperf.loading import Submission
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending, TrialSpec, read_measurements
-from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.rules import Ruleset, WorkloadRules
 from algoperf.spec import Status, Target
 from algoperf.submission import Algorithm, from_optax
 from tests import tiny

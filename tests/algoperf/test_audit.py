@@ -8,7 +8,7 @@ from algoperf import records
 from algoperf.executors.audit import Audit
 from algoperf.executors.messages import Measured, Message
 from algoperf.records import TrialSpec
-from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.rules import Ruleset, WorkloadRules
 from algoperf.spec import Status, Target
 
 BEFORE = {"loop_s": 0.5}

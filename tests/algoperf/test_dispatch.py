@@ -15,7 +15,7 @@ from algoperf.clock import Clock
 from algoperf.dispatch import STEPS, Several, Traced
 from algoperf.loop import train_loop
 from algoperf.records import TrialSpec
-from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.rules import Ruleset, WorkloadRules
 from algoperf.spec import Status
 from algoperf.submission import Algorithm, from_optax
 from algoperf.view import WorkloadView

@@ -6,6 +6,7 @@ import pytest
 
 from algoperf import cli, held_out, rulesets
 from algoperf.errors import UserError
+from algoperf.rules import Ruleset
 
 V05_SEED = 3438810845
 
@@ -76,7 +77,7 @@ def test_a_plan_shows_the_draw_its_cost_and_the_points_and_runs_nothing(tmp_path
     # 3 bases and a variant, 2 studies x 2 trials each.
     assert "16 to run" in shown
     names = [*quick.base_workloads, variant]
-    hours = sum(4 * quick.fixed(name, rulesets.Ruleset.EXTERNAL).budget_s for name in names) / 3600
+    hours = sum(4 * quick.fixed(name, Ruleset.EXTERNAL).budget_s for name in names) / 3600
     assert f"{hours:,.2f}" in shown
     assert "Points of adamw" in shown
     assert "(external, 2 studies x 2 trials)" in shown

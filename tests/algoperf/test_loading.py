@@ -4,7 +4,7 @@ import pytest
 
 from algoperf.errors import UserError
 from algoperf.loading import load
-from algoperf.rulesets import Ruleset
+from algoperf.rules import Ruleset
 
 
 @pytest.fixture

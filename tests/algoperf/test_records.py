@@ -8,7 +8,7 @@ from algoperf import registry
 from algoperf.disk import CannotRecord
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending, TrialSpec, read_measurements
-from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.rules import Ruleset, WorkloadRules
 from algoperf.spec import Status, Target
 
 FIXED = WorkloadRules(Target("loss", 0.5, False), Target("loss", math.nan, False), math.inf, 10)

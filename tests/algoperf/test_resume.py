@@ -19,7 +19,7 @@ from algoperf.errors import TrainingComplete
 from algoperf.loading import Submission
 from algoperf.recording import TrialRecord
 from algoperf.records import TrialSpec, read_measurements
-from algoperf.rulesets import Ruleset, WorkloadRules
+from algoperf.rules import Ruleset, WorkloadRules
 from algoperf.spec import Split
 from algoperf.submission import Algorithm
 from algoperf.workload import Extra, Workload

@@ -7,6 +7,7 @@ import pytest
 
 from algoperf import registry, rulesets
 from algoperf.errors import UserError
+from algoperf.rules import Scoring
 from tests.scoring.trees import WORKLOAD
 
 RAW = {
@@ -52,7 +53,7 @@ def test_the_rules_that_come_with_the_package_are_valid(name):
 def test_what_is_left_out_has_a_default(load):
     rules = load(RAW)
     assert rules.name == "mine"
-    assert rules.scoring == rulesets.Scoring()
+    assert rules.scoring == Scoring()
     assert rules.held_out == ()
 
 

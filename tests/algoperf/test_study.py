@@ -13,7 +13,7 @@ from algoperf.errors import UserError
 from algoperf.executors.local import LocalExecutor
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending
-from algoperf.rulesets import Ruleset
+from algoperf.rules import Ruleset
 from algoperf.spec import Status
 
 WORKLOADS = ["digits_autoencoder", "digits_vit"]

@@ -14,7 +14,7 @@ import pytest
 
 from algoperf import registry, tuning, warmup_cosine
 from algoperf.loading import load
-from algoperf.rulesets import Ruleset
+from algoperf.rules import Ruleset
 from algoperf.spec import ParameterType, Progress, TrainState
 from algoperf.submission import from_optax
 from algoperf.trial import initial_state

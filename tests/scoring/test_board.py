@@ -254,7 +254,7 @@ def test_strict_refuses_logs_with_a_problem(logs, rules):
 def test_the_published_forms_differ_only_in_scoring(name):
     from dataclasses import replace
 
-    from algoperf.rulesets import Choice
+    from algoperf.rules import Choice
 
     published, exact = rulesets.load(name), rulesets.load(name.removesuffix("-as-published"))
     assert published.scoring.choice is Choice.EARLIEST_EVALUATION

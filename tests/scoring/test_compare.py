@@ -8,7 +8,7 @@ from rich.console import Console
 
 from algoperf import rulesets
 from algoperf.errors import UserError
-from algoperf.rulesets import Ruleset
+from algoperf.rules import Ruleset
 from scoring.leaderboard.compare import Side, compare, side
 from scoring.report import comparison
 from tests.scoring import trees

@@ -8,7 +8,7 @@ import pytest
 
 from algoperf import rulesets
 from algoperf.errors import UserError
-from algoperf.rulesets import Ruleset
+from algoperf.rules import Ruleset
 from scoring.leaderboard.logs import gaps, read
 
 HEADER = "accumulated_submission_time,global_step,validation/mse"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from algoperf.rulesets import Scoring
+from algoperf.rules import Scoring
 from scoring.leaderboard import profiles
 from scoring.leaderboard.profiles import Suite
 

@@ -17,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algoperf import rulesets
+from algoperf.rules import Rules
 from scoring.leaderboard import board
 from tests.scoring import trees
 
 
-def reference_scores(root: Path, rules: rulesets.Rules) -> dict[str, float]:
+def reference_scores(root: Path, rules: Rules) -> dict[str, float]:
     columns = [*rules.base_workloads, *rules.held_out]
     table = {}
     for submission in sorted(path.name for path in root.iterdir()):
@@ -53,7 +54,7 @@ def reference_scores(root: Path, rules: rulesets.Rules) -> dict[str, float]:
     return scores
 
 
-def _workload_time(submission: Path, workload: str, rules: rulesets.Rules) -> float:
+def _workload_time(submission: Path, workload: str, rules: Rules) -> float:
     studies = []
     for study in sorted(submission.glob("study_*")):
         folders = [
@@ -68,7 +69,7 @@ def _workload_time(submission: Path, workload: str, rules: rulesets.Rules) -> fl
     return statistics.median(studies) if studies else math.inf
 
 
-def _first_hit(trial: Path, workload: str, rules: rulesets.Rules) -> tuple[float, float]:
+def _first_hit(trial: Path, workload: str, rules: Rules) -> tuple[float, float]:
     target = rules.workloads[workload].validation
     with (trial / "eval_measurements.csv").open() as file:
         for index, row in enumerate(csv.DictReader(file)):

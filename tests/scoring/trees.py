@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from algoperf import rulesets
-from algoperf.rulesets import Rules
+from algoperf.rules import Rules
 
 COLUMNS = "accumulated_submission_time,global_step,validation/accuracy"
 

@@ -5,7 +5,7 @@ import pytest
 from algoperf import sources, tuning
 from algoperf.errors import UserError
 from algoperf.loading import examine, load
-from algoperf.rulesets import Ruleset
+from algoperf.rules import Ruleset
 from tests.algoperf.mlcommons.conftest import WORKING
 
 
