@@ -13,13 +13,10 @@ their base's, as in AlgoPerf.
 
 import json
 import math
-import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from algoperf import records, registry, tuning
 from algoperf.disk import replacing
@@ -28,31 +25,7 @@ from algoperf.granted import seed_of
 from algoperf.loading import load
 from algoperf.records import TrialSpec
 from algoperf.rules import Rules, Ruleset
-from algoperf.spec import Target
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How targets are set.
-
-    Attributes:
-        submissions: The target-setting algorithms.
-        points: Points tried with each.
-        seeds: Repetitions of the best.
-        horizon: Share of the step hint that a run takes.
-        budget_factor: Budget as a multiple of the slowest algorithm's time for the step hint.
-        search_variants: Whether a variant has a search of its own, or takes its base's best point.
-        horizons: Base workload to another share than `horizon`, for it and its variants.
-    """
-
-    submissions: tuple[str, ...]
-    points: int
-    seeds: int
-    horizon: float
-    budget_factor: float
-    search_variants: bool = True
-    horizons: Mapping[str, float] = field(default_factory=dict)
-
+from algoperf.settling import Protocol, best_of, outcome, settle
 
 Runner = Callable[[Sequence[TrialSpec]], None]
 """Runs what is missing of the trials."""
@@ -118,14 +91,14 @@ def _of_bases(
         for name in names
     }
     run(_missing([spec for search in searches.values() for spec in search], results))
-    repeats = {name: _repeats(rules, how, _best(searches[name], results)) for name in names}
+    repeats = {name: _repeats(rules, how, best_of(searches[name], results)) for name in names}
     run(_missing([spec for again in repeats.values() for spec in again], results))
     return {
-        name: _settle(
+        name: settle(
             rules.workloads[name].validation,
             how,
-            [_outcome(spec, results) for spec in repeats[name]],
-            [_outcome(spec, results) for spec in searches[name]],
+            [outcome(spec, results) for spec in repeats[name]],
+            [outcome(spec, results) for spec in searches[name]],
             step_hint=rules.workloads[name].step_hint,
         )
         for name in names
@@ -140,10 +113,10 @@ def _of_variants(
     run(_missing([spec for again in repeats.values() for spec in again], results))
     settled = provenance(rules.name)
     return {
-        name: _settle(
+        name: settle(
             rules.workloads[name].validation,
             how,
-            [_outcome(spec, results) for spec in repeats[name]],
+            [outcome(spec, results) for spec in repeats[name]],
             budget_s=settled[registry.workload(name).base_name]["budget_s"],
         )
         for name in names
@@ -230,90 +203,6 @@ def _missing(specs: Sequence[TrialSpec], results: Path) -> list[TrialSpec]:
                 f"asks for now. Move {results} away, or give another folder with --results."
             )
     return missing
-
-
-def _outcome(spec: TrialSpec, results: Path) -> dict[str, Any]:
-    """What one run came to: its best validation value, and the test value at that evaluation."""
-    target = spec.fixed.validation
-    outcome: dict[str, Any] = {
-        "submission": spec.submission,
-        "point": spec.point,
-        "seed": spec.seed,
-        "best_validation": None,
-    }
-    try:
-        rows = records.read_measurements(spec.folder(results))
-    except FileNotFoundError:  # it ended before its first evaluation
-        return outcome
-    measured = rows[np.isfinite(rows[f"validation/{target.metric}"])]
-    if len(measured):
-        ordered = measured.sort_values(f"validation/{target.metric}", kind="stable")
-        row = ordered.iloc[-1 if target.higher_is_better else 0]
-        last = rows.iloc[-1]
-        outcome |= {
-            "best_validation": float(row[f"validation/{target.metric}"]),
-            "test": float(row[f"test/{target.metric}"]),
-            "step": int(row["global_step"]),
-            "step_s": float(last["accumulated_submission_time"] / last["global_step"]),
-        }
-    return outcome
-
-
-def _best(specs: Sequence[TrialSpec], results: Path) -> TrialSpec:
-    """The trial with the best validation value."""
-    target = specs[0].fixed.validation
-    best, best_value = None, math.nan
-    for spec in specs:
-        value = _outcome(spec, results)["best_validation"]
-        if value is not None and target.better(value, best_value):
-            best, best_value = spec, value
-    if best is None:
-        raise UserError(f"No target-setting run on {specs[0].workload} measured a finite value.")
-    return best
-
-
-def _settle(
-    target: Target,
-    how: Protocol,
-    repeats: list[dict[str, Any]],
-    search: Sequence[dict[str, Any]] = (),
-    *,
-    step_hint: int = 0,
-    budget_s: float | None = None,
-) -> dict[str, Any]:
-    """Target, test target and budget from the runs, with all of them as provenance.
-
-    Args:
-        target: Metric and direction; its value does not matter.
-        how: The protocol.
-        repeats: Outcomes of the best point's repetitions.
-        search: Outcomes of the search; empty for a variant that had none.
-        step_hint: Of the workload; needed where there was a search.
-        budget_s: The base's budget [s], for a variant that had no search.
-    """
-    # A run that never measured a number counts as the worst.
-    worst = -math.inf if target.higher_is_better else math.inf
-    values = [worst if r["best_validation"] is None else r["best_validation"] for r in repeats]
-    value = statistics.median(values)
-    if not math.isfinite(value):
-        raise UserError("More than half of the repeated runs measured nothing; widen the search.")
-    hit = replace(target, value=value)
-    tests = [r["test"] for r, v in zip(repeats, values, strict=True) if hit.met(v)]
-    if budget_s is None:
-        by_algorithm = [
-            [run["step_s"] for run in search if run["submission"] == name and "step_s" in run]
-            for name in how.submissions
-        ]
-        # The fastest run of each: whatever else ran on the machine only ever made one slower.
-        step_s = max(min(times) for times in by_algorithm if times)
-        budget_s = float(math.ceil(how.budget_factor * step_s * step_hint))
-    return {
-        "validation_target": value,
-        "test_target": min(tests) if target.higher_is_better else max(tests),
-        "budget_s": budget_s,
-        "repeats": repeats,
-        "search": list(search),
-    }
 
 
 def _write(rules: str, found: dict[str, Any]) -> None:

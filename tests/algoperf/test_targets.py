@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from algoperf import registry, rulesets, targets
+from algoperf import registry, rulesets, settling, targets
 from algoperf.errors import UserError
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending, Status
 from algoperf.spec import Target
 
-HOW = targets.Protocol(("a", "b"), points=2, seeds=5, horizon=0.5, budget_factor=3.0)
+HOW = settling.Protocol(("a", "b"), points=2, seeds=5, horizon=0.5, budget_factor=3.0)
 LOSS = Target("loss", float("nan"), higher_is_better=False)
 
 
@@ -28,7 +28,7 @@ SEARCH = [
 
 
 def settle(target, repeats):
-    return targets._settle(target, HOW, repeats, SEARCH, step_hint=100)
+    return settling.settle(target, HOW, repeats, SEARCH, step_hint=100)
 
 
 def test_the_target_is_the_median_and_the_test_target_the_worst_of_those_that_hit():
@@ -72,7 +72,7 @@ def test_every_committed_number_follows_from_its_committed_runs(name):
         fixed = rules.workloads[workload]
         searched = how.search_variants or workload in rules.base_workloads
         base = None if searched else rules.workloads[rules.base_of(workload)]
-        again = targets._settle(
+        again = settling.settle(
             fixed.validation,
             how,
             found["repeats"],
