@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scoring.diagnostics import correlations
+from scoring.diagnostics import correlations, permutations
 from scoring.diagnostics.diagnosis import Diagnosis
 from scoring.diagnostics.scale import THRESHOLD
 from scoring.report.plots import COLOURS, GREY, style
@@ -80,7 +80,7 @@ def ccdf(found: Diagnosis) -> Figure:
 def _null_curve(models: int) -> tuple[np.ndarray, np.ndarray]:
     """The CCDF of a sample without ties whose order means nothing, exact up to 8 models."""
     x = np.arange(float(models))[:, None]
-    orders = correlations.orders(models).T.astype(float)
+    orders = permutations.orders(models).T.astype(float)
     values = correlations.unit_vectors(orders, METHOD).T @ correlations.unit_vectors(x, METHOD)
     steps, share = correlations.ccdf(np.round(values[:, 0], 12))
     return np.array([-1.0, *steps]), np.array([1.0, *share])

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from scoring.diagnostics import chain, correlations, resample
+from scoring.diagnostics import chain, correlations, permutations, resample
 from scoring.diagnostics.correlations import METHODS, Correlations
 from scoring.diagnostics.table import Block, Integers, ScoreBlock
 from scoring.intervals import Floats
@@ -94,7 +94,7 @@ def correlate(
     pairs = [
         base
         | {"first": first, "second": second, "method": method}
-        | correlations.paired(
+        | permutations.paired(
             x,
             of_models[first],
             of_models[second],
@@ -194,7 +194,7 @@ def _beside(x: Floats, values: Floats, method: str, name: str) -> dict[str, floa
         few = chain.scaled_p_vocab(np.log(np.maximum(few, np.finfo(float).tiny)))
     if name == "accuracy":
         few = values  # of zeros and ones there are few patterns: all samples can be taken
-    beside = {"null_share_above": correlations.null_share(x, few, method, THRESHOLD)}
+    beside = {"null_share_above": permutations.null_share(x, few, method, THRESHOLD)}
     if name == "accuracy":
         beside["ceiling_mean"] = _mean(correlations.ceiling(x, values, method))
         if method == "kendall":  # a coefficient of its own, and nearest to this one
@@ -212,7 +212,7 @@ def _mean(values: Floats) -> float:
 
 
 def _null(x: Floats, found: Correlations, method: str) -> dict[str, Any]:
-    return vars(correlations.null_of_mean(x, found, method))
+    return vars(permutations.null_of_mean(x, found, method))
 
 
 def _jackknives(x: Floats, scores: Mapping[str, Floats], rows: list[dict[str, Any]]) -> None:

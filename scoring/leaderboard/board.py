@@ -9,20 +9,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from algoperf import disk, machine
+from algoperf import disk
 from algoperf.errors import UserError
 from algoperf.rules import Rules, Ruleset
 from scoring.intervals import Floats, interval
-from scoring.leaderboard import bootstrap, profiles, sensitivity, times, views
+from scoring.leaderboard import (
+    bootstrap,
+    comparable,
+    notes,
+    profiles,
+    sensitivity,
+    times,
+    views,
+)
 from scoring.leaderboard.logs import Logs, gaps, read
-from scoring.leaderboard.measurements import AXES
 from scoring.leaderboard.profiles import Suite
 from scoring.problems import Problem
 
 RESAMPLES = 2000
 SEED = 0
-ENOUGH_STUDIES = 5
-"""With fewer studies an interval is too short: measured in benchmarks/coverage.py."""
 
 
 @dataclass(frozen=True)
@@ -145,17 +150,17 @@ def score(folders: Sequence[Path], rules: Rules, options: Options | None = None)
     options = options or Options()
     logs = read(folders, rules, options.axis, options.ruleset, options.cache)
     logs.problems.extend(gaps(logs.trials, rules))
-    _held_out_there(logs, rules)
+    comparable.check_held_out(logs, rules)
     if options.strict and logs.problems:
         raise UserError.of_many(
             f"The logs have {len(logs.problems)} problems, and --strict allows none:",
             [f"{p.path}: {p.problem}" for p in logs.problems],
         )
     if options.axis == "seconds":
-        one_machine(logs.trials)
-    _on_the_axis(logs, options.axis)
+        comparable.check_machines(logs.trials)
+    comparable.check_axis(logs, options.axis)
     submissions = sorted(logs.trials["submission"].unique())
-    reference = _reference(options.reference, rules, submissions)
+    reference = comparable.reference(options.reference, rules, submissions)
     suite = profiles.suite_of(rules)
     chosen = times.chosen_trials(logs.trials, rules.scoring.choice)
     by_study = times.study_array(chosen, submissions, suite.columns, "time")
@@ -193,7 +198,7 @@ def score(folders: Sequence[Path], rules: Rules, options: Options | None = None)
         ),
         chosen=chosen,
         logs=logs,
-        notes=_notes(submissions, fewest, _partly(by_study, suite), scores, logs.trials),
+        notes=notes.of(submissions, fewest, by_study[:, : suite.bases], scores, logs.trials),
         **_sure(scores.iloc[order].reset_index(drop=True), samples, order, fewest[order] > 1),
     )
 
@@ -231,16 +236,6 @@ def _sure(
     }
 
 
-def _reference(asked: str | None, rules: Rules, submissions: list[str]) -> str:
-    if asked is None:
-        return rules.reference if rules.reference in submissions else submissions[0]
-    if asked not in submissions:
-        raise UserError(
-            f"There are no results of the reference {asked!r}; there are: {', '.join(submissions)}."
-        )
-    return asked
-
-
 def _test(logs: Logs, submissions: list[str], suite: Suite) -> Floats:
     return views.test_times(logs.trials, submissions, list(suite.columns[: suite.bases]))
 
@@ -255,53 +250,6 @@ def _unreached(logs: Logs, rules: Rules, submissions: list[str], axis: str) -> F
         for column, workload in enumerate(rules.base_workloads):
             values[row, column] = rules.fixed(workload, Ruleset(rulesets[submission])).budget_s
     return values
-
-
-def _on_the_axis(logs: Logs, axis: str) -> None:
-    """Refuses an axis that no evaluation has."""
-    if not np.isfinite(logs.evaluations[axis]).any() and len(logs.evaluations):
-        raise UserError(
-            f"The logs do not have the column {AXES[axis]!r}, so time cannot be measured in {axis}."
-        )
-
-
-def _held_out_there(logs: Logs, rules: Rules) -> None:
-    """A held-out list that is not that of the logs would void every base, and quietly."""
-    suite, there = profiles.suite_of(rules), set(logs.trials["workload"])
-    lacking = [
-        suite.columns[column]
-        for base, columns in enumerate(suite.held_out)
-        for column in columns
-        if suite.columns[base] in there and suite.columns[column] not in there
-    ]
-    if lacking:
-        raise UserError(
-            f"The rules {rules.name!r} hold out {', '.join(lacking)}, and nobody has a trial "
-            "on that; the logs' variants are: "
-            f"{', '.join(logs.unscored) or 'none'}. Score with rules "
-            'whose "held_out" is the list that was drawn (a file of your own may say '
-            f'{{"extends": "{rules.name}", "held_out": [...]}}), or with rules that have none.'
-        )
-
-
-def one_machine(trials: pd.DataFrame) -> None:
-    """Refuses to compare the seconds of unlike machines; those without a result do not matter.
-
-    Raises:
-        UserError: That names the machines.
-    """
-    machines = times.machines(trials)
-    if len(machines) > 1:
-        found = [
-            f"{name or 'not recorded'}: {', '.join(sorted(names))}"
-            for name, names in machines.items()
-        ]
-        raise UserError.of_many(
-            "Seconds of unlike machines cannot be ranked together. Use --time steps, examples or "
-            "flops, or score each machine's results alone (each manifest.json describes its "
-            "machine):",
-            found,
-        )
 
 
 def _long(
@@ -319,50 +267,3 @@ def _long(
             "test_time": np.where(np.isnan(test), np.inf, test).ravel(),
         }
     )
-
-
-def _partly(by_study: Floats, suite: Suite) -> int:
-    """On how many base workloads a submission reached the target in some studies, not in all."""
-    bases = by_study[:, : suite.bases]
-    return int((np.isfinite(bases).any(axis=-1) & np.isinf(bases).any(axis=-1)).sum())
-
-
-def _notes(
-    submissions: list[str],
-    fewest: NDArray[np.int64],
-    partly: int,
-    scores: pd.DataFrame,
-    trials: pd.DataFrame,
-) -> list[str]:
-    notes = []
-    if single := [name for name, few in zip(submissions, fewest, strict=True) if few == 1]:
-        notes.append(
-            f"Of one study nobody can say how sure it is: {', '.join(single)}. Ranks are then the "
-            f"order of the scores; {ENOUGH_STUDIES} studies are the least for an interval."
-        )
-    if len(several := fewest[fewest > 1]) and several.min() < ENOUGH_STUDIES:
-        notes.append(
-            f"With {several.min()} studies an interval shows how far these runs differ, and is too "
-            f"short: it takes about {ENOUGH_STUDIES} to hold the truth as often as it says."
-        )
-    if partly and len(several):
-        notes.append(
-            f"In {partly} cases a target was reached in some studies and not in others: there "
-            "intervals are too short, and orders less certain than they seem, with few studies."
-        )
-    slowed = scores[scores["slowed"] > 0]
-    if len(slowed):
-        parts = [f"{r.submission} {r.slowed} of {r.studies}" for r in slowed.itertuples()]
-        notes.append(
-            "Studies whose time rests on a trial during which the machine was slowed down by "
-            f"{machine.SLOWED - 1:.0%} or more: {', '.join(parts)}."
-        )
-    if repeated := int((trials["repeats"] > 0).sum()):
-        notes.append(
-            f"{repeated} of {len(trials)} trials were repeated since the machine was slow while "
-            "they ran; of each, the record that was slowed least counts, the others lie beside it."
-        )
-    if scores["mismatched"].any():
-        names = ", ".join(scores.loc[scores["mismatched"] > 0, "submission"])
-        notes.append(f"Verification found results that do not repeat: {names}.")
-    return notes

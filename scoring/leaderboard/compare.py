@@ -16,8 +16,8 @@ import pandas as pd
 from algoperf.errors import UserError
 from algoperf.rules import Rules, Ruleset
 from scoring.intervals import Floats, interval
-from scoring.leaderboard import times
-from scoring.leaderboard.board import RESAMPLES, SEED, one_machine
+from scoring.leaderboard import comparable, times
+from scoring.leaderboard.board import RESAMPLES, SEED
 from scoring.leaderboard.logs import Logs, read
 from scoring.problems import Problem
 
@@ -112,7 +112,7 @@ def compare(
     """
     logs = [read([side.folder], rules, axis, ruleset) for side in (left, right)]
     if axis == "seconds":
-        one_machine(pd.concat([log.trials for log in logs], ignore_index=True))
+        comparable.check_machines(pd.concat([log.trials for log in logs], ignore_index=True))
     names = [sorted(log.trials["submission"].unique()) for log in logs]
     if len(names[0]) == len(names[1]) == 1:
         matched, notes = [(names[0][0], names[1][0])], []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from scoring.diagnostics import correlations
+from scoring.diagnostics import correlations, permutations
 from scoring.diagnostics.correlations import METHODS
 
 SCIPY = {
@@ -73,7 +73,7 @@ def test_the_null_of_a_mean_by_enumeration():
     x, values = np.array([1.0, 2.0, 4.0, 7.0]), rng.normal(size=(4, 30))
     for method in METHODS:
         found = correlations.correlate(x, values, (method,))[method]
-        null = correlations.null_of_mean(x, found, method)
+        null = permutations.null_of_mean(x, found, method)
         means = np.array([
             np.mean([scipys(method, np.array(order), column) for column in values.T])
             for order in itertools.permutations(x)
@@ -88,7 +88,7 @@ def test_a_shared_trend_cannot_be_surer_than_its_models():
     """1000 copies of one rising sample of five models: p is 1/5!, not 1e-300."""
     values = np.tile(np.arange(5.0)[:, None], (1, 1000))
     found = correlations.correlate(np.arange(5.0), values, ("spearman",))["spearman"]
-    assert correlations.null_of_mean(np.arange(5.0), found, "spearman").p_value == pytest.approx(
+    assert permutations.null_of_mean(np.arange(5.0), found, "spearman").p_value == pytest.approx(
         1 / 120
     )
 
@@ -102,7 +102,7 @@ def test_p_values_are_uniform_where_there_is_no_trend(models):
         # Strongly dependent samples: each is the same noise over the models, plus its own.
         values = rng.normal(size=(models, 1)) + 0.3 * rng.normal(size=(models, 20))
         found = correlations.correlate(x, values, ("spearman",))["spearman"]
-        p_values.append(correlations.null_of_mean(x, found, "spearman").p_value)
+        p_values.append(permutations.null_of_mean(x, found, "spearman").p_value)
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
 
 
@@ -112,7 +112,7 @@ def test_p_values_are_uniform_where_there_is_no_trend(models):
 def test_the_share_above_three_quarters_by_chance(models, share):
     """Of four models 4 of 24 orders have a Spearman above 0.75: one of 1, three of 0.8."""
     values = np.random.default_rng(0).normal(size=(models, 5))
-    got = correlations.null_share(np.arange(float(models)), values, "spearman", 0.75)
+    got = permutations.null_share(np.arange(float(models)), values, "spearman", 0.75)
     assert got == pytest.approx(share, abs=6e-4)
 
 
@@ -178,7 +178,7 @@ def test_a_paired_comparison_takes_the_samples_that_have_both():
     first = np.array([[1, 2, 3, 4.0], [4, 3, 2, 1.0], [1, 2, 3, 4.0]]).T
     second = np.array([[1, 3, 2, 4.0], [4, 3, 2, 1.0], [5, 5, 5, 5.0]]).T
     found = [correlations.correlate(x, v, ("spearman",))["spearman"] for v in (first, second)]
-    got = correlations.paired(x, first, second, (found[0], found[1]), "spearman")
+    got = permutations.paired(x, first, second, (found[0], found[1]), "spearman")
     # Sample 1: 1 - 0.8; sample 2: -1 - -1; sample 3 has no second.
     assert got["n_samples"] == 2
     assert got["difference"] == pytest.approx(0.1)
