@@ -3,6 +3,7 @@
 SUITE       ?= quick
 # The pocket suite's default is one study of one submission: about a quarter of an hour.
 SUBMISSIONS ?= $(if $(filter pocket,$(SUITE)),adamw,adamw nadamw nesterov heavy_ball)
+ALL         := $(basename $(notdir $(filter-out %/__init__.py,$(wildcard submissions/*.py))))
 STUDIES     ?= $(if $(filter pocket,$(SUITE)),1)
 RESULTS     ?= results/$(SUITE)
 DIAGNOSIS   ?= results/diagnose
@@ -19,11 +20,11 @@ DEV := $(VENV)/.installed-dev
 help:           ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-score: run      ## train what the suite lacks, print the leaderboard, write the report (STUDIES=1: fewer)
+score: run      ## train what the suite lacks, print the leaderboard, write the report (STUDIES=1: fewer; SUBMISSIONS=all: all of them)
 	@$(BIN)/algoperf score $(RESULTS) --out $(RESULTS)/report
 
 run: $(RUN)     ## train what the suite lacks
-	@$(BIN)/algoperf run $(SUBMISSIONS) --suite $(SUITE) --results $(RESULTS) $(if $(STUDIES),--studies $(STUDIES))
+	@$(BIN)/algoperf run $(if $(filter all,$(SUBMISSIONS)),$(ALL),$(SUBMISSIONS)) --suite $(SUITE) --results $(RESULTS) $(if $(STUDIES),--studies $(STUDIES))
 
 diagnose: $(RUN)  ## train the pocket suite's language model in four sizes, diagnose their answers
 	@$(BIN)/algoperf run adamw --suite pocket --rules pocket-diagnose --results $(DIAGNOSIS)

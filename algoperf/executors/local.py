@@ -100,23 +100,25 @@ class LocalExecutor:
             KeyboardInterrupt: After the trial's process was ended; nothing is recorded of it.
         """
         watched = _Watched(spec, on_beat, claim, tell, Audit())
-        if (ending := TrialRecord(spec, self.results, watched.number).conclude()) is not None:
-            return ending
         try:
-            place = self.results, watched.number
-            try:
-                with self._started(_start, spec, *place, joint=self._joint) as started:
-                    failure = self._follow(watched, *started)
-            except CannotRecord as error:
-                if not TrialRecord(spec, *place).is_possible():
-                    raise
-                failure = f"it could not write, where others can: {_without_cure(error)}"
-            # All of it has ended, before what it wrote is looked at.
-            return self._conclude(watched, failure)
+            ending = TrialRecord(spec, self.results, watched.number).conclude()
+            return self._run(watched) if ending is None else ending
         except CannotRecord:
             if claim is not None:
                 claim.check()  # another run that took the trial over also took its folder away
             raise
+
+    def _run(self, watched: _Watched) -> Ending:
+        spec, place = watched.spec, (self.results, watched.number)
+        try:
+            with self._started(_start, spec, *place, joint=self._joint) as started:
+                failure = self._follow(watched, *started)
+        except CannotRecord as error:
+            if not TrialRecord(spec, *place).is_possible():
+                raise
+            failure = f"it could not write, where others can: {_without_cure(error)}"
+        # All of it has ended, before what it wrote is looked at.
+        return self._conclude(watched, failure)
 
     def assist(self, spec: TrialSpec) -> int | None:
         """Runs a trial together with the host that records it.
