@@ -3,7 +3,8 @@
 A claim is the file `.trial_<k>.<n>.claim`; the highest n holds the trial. Of two who make it at
 once one succeeds. Its owner's name is in it, and its owner touches it every few seconds. Who finds
 the owner dead makes the claim n + 1; the claim before is never changed, so it cannot be taken from
-the wrong one. An owner that was only asleep sees the higher claim and stops.
+the wrong one. Nor is a number given again while there is a folder that was written under it. An
+owner that was only asleep sees the higher claim, or that its own is gone, and stops.
 
 A dead owner shows at once on its own machine, by a lock that the system drops with the process, or
 by a restart of the machine since.
@@ -91,19 +92,28 @@ class Claim:
             Lost: If another run took it over.
             CannotRecord: If the results folder is gone.
         """
-        numbers = _numbers(self._final)
-        if max(numbers, default=0) > self.number:
+        if latest(self._final) > self.number:
             raise Lost
-        if self.number not in numbers:
-            raise CannotRecord(
-                f"{self._final.parent} was removed, or changed by hand, while a trial in it was "
-                "running. What else is recorded stays; run the same command again."
-            )
+        if self._is_there():
+            return
+        if self._final.parent.exists():  # given back by who took it over
+            raise Lost
+        raise CannotRecord(
+            f"{self._final.parent} was removed while a trial in it was running. What else is "
+            "recorded stays; run the same command again."
+        )
+
+    def _is_there(self) -> bool:
+        """Whether the file is the one that we made."""
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except OSError:
+            return False
 
     def _beat(self) -> None:
         while not self._over.wait(HEARTBEAT_S):
             with suppress(OSError):  # if it stays so, `check` or the next row says it
-                os.utime(self._path)
+                os.utime(self._descriptor)
 
     def __enter__(self) -> Self:
         self._heart.start()
@@ -111,10 +121,11 @@ class Claim:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        self._heart.join(timeout=1.0)
         with suppress(OSError):
             # The highest last: what is left below it is never mistaken for a claim.
-            for number in sorted(_numbers(self._final)):
-                if number <= self.number:
+            for number, kind in sorted(_there(self._final)) if self._is_there() else ():
+                if kind == "claim" and number <= self.number:
                     _path(self._final, number).unlink(missing_ok=True)
         os.close(self._descriptor)
 
@@ -141,11 +152,13 @@ class Claims:
         """
         with recording(final.parent):
             final.parent.mkdir(parents=True, exist_ok=True)
-            latest = highest(final)
-            if latest and not self._is_dead(_path(final, latest)):
-                return _owner(_path(final, latest))
-            descriptor = _create(_path(final, latest + 1))
-            return None if descriptor is None else Claim(final, latest + 1, descriptor)
+            there = _there(final)  # once: what somebody makes meanwhile is not dead
+            held = max((number for number, kind in there if kind == "claim"), default=0)
+            if held and not self._is_dead(_path(final, held)):
+                return _owner(_path(final, held))
+            number = 1 + max((number for number, _ in there), default=0)
+            descriptor = _create(_path(final, number))
+            return None if descriptor is None else Claim(final, number, descriptor)
 
     def _is_dead(self, path: Path) -> bool:
         owner = _owner(path)
@@ -202,22 +215,23 @@ def _wait_for(descriptor: int, waits: Callable[[], None]) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
-def highest(final: Path) -> int:
-    """Number of the claim that holds the trial; 0 for none."""
-    return max(_numbers(final), default=0)
+def latest(final: Path) -> int:
+    """The highest number of a claim on the trial, or of a folder written under one; 0 for none."""
+    return max((number for number, _ in _there(final)), default=0)
 
 
 def _path(final: Path, number: int) -> Path:
     return final.with_name(f".{final.name}.{number}.claim")
 
 
-def _numbers(final: Path) -> list[int]:
-    named = re.compile(rf"\.{re.escape(final.name)}\.(\d+)\.claim")
+def _there(final: Path) -> list[tuple[int, str]]:
+    """Number and kind of each claim on the trial, and of each folder written under one."""
+    named = re.compile(rf"\.{re.escape(final.name)}\.(\d+)\.(claim|partial|ended)")
     try:
         found = [named.fullmatch(entry.name) for entry in os.scandir(final.parent)]
     except FileNotFoundError:
         return []
-    return [int(match[1]) for match in found if match]
+    return [(int(match[1]), match[2]) for match in found if match]
 
 
 def _create(path: Path) -> int | None:

@@ -83,6 +83,8 @@ class TrialRecord:
         contents = origin.source_of(self.spec)
         with recording(self.folder):
             self.final.parent.mkdir(parents=True, exist_ok=True)
+            if self.final.exists() and not self.spec.repeat:
+                raise CannotRecord(f"{self.spec.label} is recorded already.")
             earlier = self._left(PARTIAL)
             left = earlier.pop() if earlier else None
             for folder in [*earlier, *self._left(ENDED)]:
@@ -98,6 +100,11 @@ class TrialRecord:
                 self.news = "what was there of it is of another version of the file; starts anew"
                 remove(left)
             self.folder.mkdir()
+            try:
+                self._check_ours()  # it may have been listed before this folder was there
+            except CannotRecord:
+                self.folder.rmdir()
+                raise
             origin.write(self.folder, self.spec, contents)
 
     def conclude(self) -> Ending | None:
@@ -109,9 +116,7 @@ class TrialRecord:
         with recording(self.ended):
             for left in self._left(ENDED):
                 if (ending := ending_of(left, self.spec)) is not None:
-                    if left != self.ended:
-                        left.rename(self.ended)
-                    publish(self.ended, self.final, self.spec)
+                    self._make_final(left)
                     return ending
         return None
 
@@ -126,9 +131,17 @@ class TrialRecord:
         """
         with recording(self.folder):
             if (ending := ending_of(self.folder, self.spec)) is not None:
-                self.folder.rename(self.ended)
-                publish(self.ended, self.final, self.spec)
+                self._make_final(self.folder)
             return ending
+
+    def _make_final(self, left: Path) -> None:
+        """Publishes what is in the folder, and sweeps away what earlier attempts left."""
+        self._check_ours()
+        if left != self.ended:
+            left.rename(self.ended)
+        publish(self.ended, self.final, self.spec)
+        for path in {*self._left(PARTIAL), *self._left(ENDED)} - {self.folder, self.ended}:
+            remove(path)
 
     def _left(self, suffix: str) -> list[Path]:
         """What earlier attempts left, the latest last."""
@@ -140,9 +153,9 @@ class TrialRecord:
         return [path for _, path in sorted((int(match[1]), path) for path, match in found if match)]
 
     def _check_ours(self) -> None:
-        """Makes sure that nobody has a later claim. An owner's death shows before a process of its
-        own has ended, or it was only asleep: neither must take back what was taken over."""
-        if claims.highest(self.final) > self._claim:
+        """Makes sure that nobody has or had a later claim. An owner's death shows before a process
+        of its own has ended, or it was only asleep: neither must take back what was taken over."""
+        if claims.latest(self.final) > self._claim:
             raise CannotRecord(f"Another run took {self.spec.label} over.")
 
     def save(self, arrays: Arrays, facts: Mapping[str, Any]) -> None:
@@ -247,8 +260,7 @@ class TrialRecord:
         """Writes the manifest and makes the trial final; arguments as in `write`."""
         self.write(ending, facts)
         with recording(self.folder):
-            self.folder.rename(self.ended)
-            publish(self.ended, self.final, self.spec)
+            self._make_final(self.folder)
         return self.final
 
     def close(self, ending: Ending, facts: Mapping[str, Any]) -> Path:

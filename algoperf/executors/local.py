@@ -118,6 +118,8 @@ class LocalExecutor:
                 raise
             failure = f"it could not write, where others can: {_without_cure(error)}"
         # All of it has ended, before what it wrote is looked at.
+        if watched.claim is not None:
+            watched.claim.check()
         return self._conclude(watched, failure)
 
     def assist(self, spec: TrialSpec) -> int | None:

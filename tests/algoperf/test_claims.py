@@ -144,6 +144,32 @@ def test_who_slept_sees_that_another_took_over(final):
     assert other.exists()  # what is not ours is left alone
 
 
+def test_who_slept_sees_that_another_took_over_and_is_done(final):
+    with taken(final) as claim:
+        final.with_name(".trial_1.1.claim").unlink()  # as claim 2 did, given back
+        with pytest.raises(Lost):
+            claim.check()
+
+
+def test_who_slept_does_not_take_another_claim_of_its_number_for_its_own(final):
+    with taken(final) as other:
+        with taken(final.with_name("trial_2")) as claim:
+            made = final.with_name(".trial_2.1.claim")
+            made.unlink()  # as claim 2 did, given back
+            made.hardlink_to(final.with_name(".trial_1.1.claim"))  # and somebody made 1 again
+            with pytest.raises(Lost):
+                claim.check()
+        assert made.exists()
+        other.check()
+
+
+@pytest.mark.parametrize("kind", ["partial", "ended"])
+def test_no_number_is_given_again_while_there_is_a_folder_of_it(final, kind):
+    final.with_name(f".trial_1.4.{kind}").mkdir(parents=True)
+    with taken(final) as claim:
+        assert claim.number == 5
+
+
 def test_a_folder_removed_underneath_is_told(final, tmp_path):
     with taken(final) as claim:
         shutil.rmtree(tmp_path / "study_1")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -180,10 +181,12 @@ def test_of_two_runs_one_is_killed_and_the_other_takes_over_at_once(tmp_path, ea
     ]
     place = results / "mine" / "study_2" / "digits_autoencoder_jax"
     deadline = time.monotonic() + 120
-    while not (place / ".trial_1.1.claim").exists():
+    owner = None
+    while owner is None:
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    owner = int(json.loads((place / ".trial_1.1.claim").read_text())["pid"])
+        with suppress(FileNotFoundError, json.JSONDecodeError):  # being made
+            owner = int(json.loads((place / ".trial_1.1.claim").read_text())["pid"])
     time.sleep(0.5)  # by then it has asked for the process
     os.kill(owner, signal.SIGKILL)
     told = {run.pid: run.communicate(timeout=300)[0] for run in runs}

@@ -152,17 +152,33 @@ def test_who_was_taken_over_does_not_take_the_folder_back(start):
     before = start(claim=1)
     advance(before, 10)
     (before.final.parent / ".trial_1.2.claim").touch()  # its owner was seen to be dead
-    after = start(claim=2)
     with pytest.raises(CannotRecord, match="Another run took mine on glyphs"):
+        before.finish(ENDING, {})  # the other has not begun
+    after = start(claim=2)
+    (before.final.parent / ".trial_1.2.claim").unlink()  # the other was stopped
+    with pytest.raises(CannotRecord, match="Another run took"):
         start(claim=1)  # a process of the dead owner's that had not ended yet
     with pytest.raises(CannotRecord, match="Another run took"):
         before.close(FAILED, {})  # or the owner itself, which was only asleep
     assert after.resume(restore) == 10
 
 
-def test_of_a_claim_that_was_given_back_the_folder_is_anybodys(start):
-    advance(start(claim=3), 10)  # what its owner was stopped in
-    assert start(claim=1).resume(restore) == 10
+def test_what_is_recorded_is_not_begun_again(start):
+    record = start()
+    advance(record, 10)
+    record.finish(ENDING, {})
+    with pytest.raises(CannotRecord, match="recorded already"):
+        start()
+    assert names(record.final.parent) == {"trial_1"}
+
+
+def test_of_what_attempts_left_nothing_stays_beside_the_record(start):
+    record = start(claim=3)
+    record.folder.with_name(".trial_1.1.partial").mkdir()
+    record.folder.with_name(".trial_1.2.ended").mkdir()
+    advance(record, 10)
+    record.finish(ENDING, {})
+    assert names(record.final.parent) == {"trial_1"}
 
 
 def test_what_was_left_is_begun_anew_whatever_it_is(start):

@@ -5,10 +5,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
 from algoperf import records, rulesets, study
+from algoperf.claims import Claim, Claims, Lost
 from algoperf.errors import UserError
 from algoperf.executors.local import LocalExecutor
 from algoperf.recording import TrialRecord
@@ -173,6 +175,18 @@ def test_two_runs_on_one_folder_share_the_work(mine, rules, tmp_path, monkeypatc
         assert set(told.ended_) | set(told.elsewhere_) == {spec.label for spec in todo}
     assert plan([mine], rules, tmp_path / "r").todo == ()
     assert not list((tmp_path / "r").rglob(".trial*"))
+
+
+def test_of_a_trial_that_was_taken_over_in_its_sleep_the_owner_starts_nothing(
+    mine, rules, tmp_path
+):
+    spec = plan([mine], rules, tmp_path / "r").todo[0]
+    folder = spec.folder(tmp_path / "r")
+    with cast("Claim", Claims().take(folder)) as claim:
+        folder.with_name(".trial_1.2.claim").touch()
+        with pytest.raises(Lost):
+            LocalExecutor(tmp_path / "r", []).run(spec, lambda _: None, claim)
+    assert [path.name for path in folder.parent.iterdir()] == [".trial_1.2.claim"]
 
 
 def test_a_run_waits_for_what_another_machine_does(mine, rules, tmp_path, monkeypatch):
