@@ -9,6 +9,8 @@ from scoring.intervals import Floats
 
 ENOUGH_STUDIES = 5
 """With fewer studies an interval is too short: measured in benchmarks/coverage.py."""
+FEW = 6
+"""A note lists no more submissions than that."""
 
 
 def of(
@@ -30,7 +32,7 @@ def of(
     notes = []
     if single := [name for name, few in zip(submissions, fewest, strict=True) if few == 1]:
         notes.append(
-            f"Of one study nobody can say how sure it is: {', '.join(single)}. Ranks are then the "
+            f"Of one study nobody can say how sure it is: {_named(single)}. Ranks are then the "
             f"order of the scores; {ENOUGH_STUDIES} studies are the least for an interval."
         )
     if len(several := fewest[fewest > 1]) and several.min() < ENOUGH_STUDIES:
@@ -48,7 +50,7 @@ def of(
         parts = [f"{r.submission} {r.slowed} of {r.studies}" for r in slowed.itertuples()]
         notes.append(
             "Studies whose time rests on a trial during which the machine was slowed down by "
-            f"{machine.SLOWED - 1:.0%} or more: {', '.join(parts)}."
+            f"{machine.SLOWED - 1:.0%} or more: {_named(parts)}."
         )
     if repeated := int((trials["repeats"] > 0).sum()):
         notes.append(
@@ -59,6 +61,13 @@ def of(
         names = ", ".join(scores.loc[scores["mismatched"] > 0, "submission"])
         notes.append(f"Verification found results that do not repeat: {names}.")
     return notes
+
+
+def _named(parts: list[str]) -> str:
+    """All of them, or the first few of many; the table and the files have the others."""
+    named = parts if len(parts) <= FEW else parts[: FEW - 1]
+    more = len(parts) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def _partly(by_study: Floats) -> int:

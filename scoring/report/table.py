@@ -20,7 +20,7 @@ _FIRST = 6
 """Columns of the leaderboard that stand in the first table of the terminal."""
 
 _ALIKE = 3
-"""More problems alike than that are one line in the terminal; the files have them all."""
+"""More problems or changes alike than that are not listed one by one; the files have them all."""
 
 
 def headings(board: Leaderboard) -> list[str]:
@@ -150,11 +150,15 @@ def order_holds(board: Leaderboard) -> str:
     found += " of the field, the suite, tau_max and the time axis"
     if not swapped:
         return f"{found}."
-    parts = [
-        f"{change.kind} ({change.what}): {', '.join(f'{b} passes {a}' for a, b in change.swapped)}"
-        for change in swapped
-    ]
+    parts = [f"{change.kind} ({change.what}): {_passes(change.swapped)}" for change in swapped]
     return f"{found}; not with {'; '.join(parts)}."
+
+
+def _passes(swapped: Sequence[tuple[str, str]]) -> str:
+    """Who passes whom; of many the first few, and how many more."""
+    named = [f"{below} passes {above}" for above, below in swapped[:_ALIKE]]
+    more = len(swapped) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def terminal(board: Leaderboard, console: Console) -> None:
@@ -193,11 +197,14 @@ def problems(found: Sequence[Problem]) -> Iterator[str]:
 
 
 def _table(title: str, heading: list[str], rows: list[list[str]], named: int = 0) -> Table:
-    wide = len(heading) <= _FIRST
     table = Table(title=Text(title), title_justify="left")
     for place, text in enumerate(heading):
+        # Where there is too little room a long name takes two lines, and no number is cut.
         table.add_column(
-            text, justify="left" if place == named else "right", overflow="fold", no_wrap=wide
+            text,
+            justify="left" if place == named else "right",
+            overflow="fold",
+            no_wrap=place != named and len(heading) <= _FIRST,
         )
     for row in rows:
         table.add_row(*map(Text, row))

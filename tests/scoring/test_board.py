@@ -331,6 +331,27 @@ def test_a_swap_is_named(rules, tmp_path):
     assert "workload left out (a): bob passes ada" in table.order_holds(found)
 
 
+def test_of_many_submissions_nothing_is_cut_and_no_list_is_endless(rules, tmp_path):
+    """24 whose order one workload turns around, in a terminal of the usual width."""
+    for place in range(24):
+        name = f"an_algorithm_with_a_long_name_{place:02}"
+        for workload, time in (("a", 10 + place), ("b", 11 if place else 40)):
+            at = tmp_path / "logs" / name / "study_1" / f"{workload}_jax"
+            write(at / "trial_1", [(time, 1, 0.95)])
+    found = board.score([tmp_path / "logs"], rules)
+    said = table.order_holds(found)
+    assert len(next(c.swapped for c in found.changes if c.what == "b")) == 23
+    assert "and 20 more" in said
+    assert max(len(note) for note in found.notes) < 400
+    console = Console(file=(out := io.StringIO()), width=80)
+    table.terminal(found, console)
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    for _, row in found.scores.iterrows():
+        assert any(f"{row['score']:.4f}" in line for line in lines)
+    assert any("rank" in line and "95 % interval" in line for line in lines)
+
+
 # --- more than one number ----------------------------------------------------------------------
 
 
