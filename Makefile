@@ -1,7 +1,7 @@
 # The front door. Every target is one line over the command line tool; `make help` lists them.
 
 SUITE       ?= quick
-# The pocket suite's default is one study of one submission: about a quarter of an hour.
+# The pocket suite's default is one study of one submission: 15 to 25 minutes.
 SUBMISSIONS ?= $(if $(filter pocket,$(SUITE)),adamw,adamw nadamw nesterov heavy_ball)
 ALL         := $(basename $(notdir $(filter-out %/__init__.py,$(wildcard submissions/*.py))))
 STUDIES     ?= $(if $(filter pocket,$(SUITE)),1)

@@ -1,7 +1,8 @@
 """Vision Transformer.
 
 Dosovitskiy et al. 2021, arXiv:2010.11929; mean pooling and fixed positions as in Beyer et al.
-2022, arXiv:2205.01580; pooling by attention as in Zhai et al. 2022, arXiv:2106.04560.
+2022, arXiv:2205.01580; pooling by attention as in Zhai et al. 2022, arXiv:2106.04560; a stem of
+convolutions as in Xiao et al. 2021, arXiv:2106.14881.
 """
 
 import flax.linen as nn
@@ -86,7 +87,7 @@ class ViT(nn.Module):
     """Images (batch, height, width, channels) to logits (batch, classes).
 
     Attributes:
-        patch: Side of a square patch [pixels].
+        patch: Side of a square patch [pixels; of the stem's output where there is a stem].
         width: Features of a token; a multiple of 4 for fixed positions.
         depth: Number of encoder blocks.
         heads: Attention heads.
@@ -101,6 +102,7 @@ class ViT(nn.Module):
         attention_pooling: A learned query instead of the mean over tokens.
         representation: A dense layer with tanh before the head.
         zero_head: The head starts at zero.
+        stem: Features of each 3 x 3 convolution of stride 2 before the patches are cut.
     """
 
     patch: int
@@ -118,10 +120,14 @@ class ViT(nn.Module):
     attention_pooling: bool = False
     representation: bool = False
     zero_head: bool = False
+    stem: tuple[int, ...] = ()
 
     @nn.compact
     def __call__(self, batch: Batch, train: bool) -> jax.Array:
-        x = conv(self.width, self.patch, self.patch, padding="VALID", bias=True)(batch["inputs"])
+        x = batch["inputs"]
+        for features in self.stem:
+            x = self.activation(layer_norm()(conv(features, 3, 2)(x)))
+        x = conv(self.width, self.patch, self.patch, padding="VALID", bias=True)(x)
         _, rows, columns, _ = x.shape
         x = x.reshape(len(x), -1, self.width)
         if self.fixed_positions:
