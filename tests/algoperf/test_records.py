@@ -117,9 +117,13 @@ def test_what_was_cut_off_is_begun_again_from_nothing(spec, tmp_path):
 def test_nothing_recorded_is_overwritten(spec, tmp_path):
     first = TrialRecord(spec, tmp_path)
     first.begin()
-    first.finish(ENDING, {})
+    final = first.finish(ENDING, {})
     second = TrialRecord(spec, tmp_path)
+    with pytest.raises(CannotRecord, match="recorded already"):
+        second.begin()
+    away = final.rename(tmp_path / "away")
     second.begin()
+    away.rename(final)  # recorded by another run in the meantime
     with pytest.raises(CannotRecord, match="Nothing that was recorded is lost"):
         second.finish(ENDING, {})
 
