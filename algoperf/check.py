@@ -11,7 +11,7 @@ import jax
 
 from algoperf import contract, inspection, operations, registry, rulesets, sources, tuning
 from algoperf.data import BatchStream
-from algoperf.errors import TrainingComplete, UserError
+from algoperf.errors import TrainingComplete, UserError, few
 from algoperf.guard import Guard, RuleBroken
 from algoperf.loading import Submission, examine
 from algoperf.rules import Rules
@@ -225,9 +225,9 @@ class _Probe:
         contract.check_state(train)
         contract.check_params("`update`", train.params, self._view.parameter_shapes)
         if names := contract.unfinite(train.params):
-            some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             self._faults.append(
-                f"`update` makes parameters NaN or infinite at step {progress.step + 1}: {some}"
+                f"`update` makes parameters NaN or infinite at step {progress.step + 1}: "
+                f"{few(names, 3)}"
             )
         return train
 

@@ -124,7 +124,7 @@ class Claim:
         self._heart.join(timeout=1.0)
         with suppress(OSError):
             # The highest last: what is left below it is never mistaken for a claim.
-            for number, kind in sorted(_there(self._final)) if self._is_there() else ():
+            for number, kind in there(self._final) if self._is_there() else ():
                 if kind == "claim" and number <= self.number:
                     _path(self._final, number).unlink(missing_ok=True)
         os.close(self._descriptor)
@@ -152,11 +152,11 @@ class Claims:
         """
         with recording(final.parent):
             final.parent.mkdir(parents=True, exist_ok=True)
-            there = _there(final)  # once: what somebody makes meanwhile is not dead
-            held = max((number for number, kind in there if kind == "claim"), default=0)
+            found = there(final)  # once: what somebody makes meanwhile is not dead
+            held = max((number for number, kind in found if kind == "claim"), default=0)
             if held and not self._is_dead(_path(final, held)):
                 return _owner(_path(final, held))
-            number = 1 + max((number for number, _ in there), default=0)
+            number = 1 + max((number for number, _ in found), default=0)
             descriptor = _create(_path(final, number))
             return None if descriptor is None else Claim(final, number, descriptor)
 
@@ -217,21 +217,24 @@ def _wait_for(descriptor: int, waits: Callable[[], None]) -> None:
 
 def latest(final: Path) -> int:
     """The highest number of a claim on the trial, or of a folder written under one; 0 for none."""
-    return max((number for number, _ in _there(final)), default=0)
+    return max((number for number, _ in there(final)), default=0)
 
 
 def _path(final: Path, number: int) -> Path:
     return final.with_name(f".{final.name}.{number}.claim")
 
 
-def _there(final: Path) -> list[tuple[int, str]]:
-    """Number and kind of each claim on the trial, and of each folder written under one."""
+def there(final: Path) -> list[tuple[int, str]]:
+    """Number and kind of each claim on the trial, and of each folder written under one, in order.
+
+    The kinds are `claim`, `partial` and `ended`.
+    """
     named = re.compile(rf"\.{re.escape(final.name)}\.(\d+)\.(claim|partial|ended)")
     try:
         found = [named.fullmatch(entry.name) for entry in os.scandir(final.parent)]
     except FileNotFoundError:
         return []
-    return [(int(match[1]), match[2]) for match in found if match]
+    return sorted((int(match[1]), match[2]) for match in found if match)
 
 
 def _create(path: Path) -> int | None:

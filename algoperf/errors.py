@@ -12,6 +12,12 @@ class UserError(Exception):
         return cls("\n".join([what, *(f"  - {fault}" for fault in faults)]))
 
 
+def few(parts: Sequence[str], most: int) -> str:
+    """The first parts, for a sentence, and how many more there are."""
+    more = f" and {len(parts) - most} more" if len(parts) > most else ""
+    return ", ".join(parts[:most]) + more
+
+
 class TrainingComplete(Exception):
     """Raised by a submission's `update`: it has nothing more to gain. A last evaluation follows."""
 

@@ -11,7 +11,6 @@ Who takes a trial over renames its folder, so that whoever had it before can wri
 """
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -145,12 +144,11 @@ class TrialRecord:
 
     def _left(self, suffix: str) -> list[Path]:
         """What earlier attempts left, the latest last."""
-        named = re.compile(rf"\.{self.final.name}\.(\d+){re.escape(suffix)}")
-        parent = self.final.parent
-        found = [(path, named.fullmatch(path.name)) for path in entries(parent)]
+        found = claims.there(self.final)
         # Only now: the folder of a later claim is made after the claim.
         self._check_ours()
-        return [path for _, path in sorted((int(match[1]), path) for path, match in found if match)]
+        numbers = [number for number, kind in found if f".{kind}" == suffix]
+        return [self.final.with_name(f".{self.final.name}.{n}{suffix}") for n in numbers]
 
     def _check_ours(self) -> None:
         """Makes sure that nobody has or had a later claim. An owner's death shows before a process

@@ -67,14 +67,19 @@ def outcome(spec: TrialSpec, results: Path) -> dict[str, Any]:
 
 def best_of(specs: Sequence[TrialSpec], results: Path) -> TrialSpec:
     """The trial with the best validation value."""
-    target = specs[0].fixed.validation
-    best, best_value = None, math.nan
-    for spec in specs:
-        value = outcome(spec, results)["best_validation"]
-        if value is not None and target.better(value, best_value):
-            best, best_value = spec, value
+    best = best_place(specs[0].fixed.validation, [outcome(spec, results) for spec in specs])
     if best is None:
         raise UserError(f"No target-setting run on {specs[0].workload} measured a finite value.")
+    return specs[best]
+
+
+def best_place(target: Target, outcomes: Sequence[Mapping[str, Any]]) -> int | None:
+    """Where the outcome with the best validation value stands; None if none measured one."""
+    best, best_value = None, math.nan
+    for place, found in enumerate(outcomes):
+        value = found["best_validation"]
+        if value is not None and target.better(value, best_value):
+            best, best_value = place, value
     return best
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from algoperf import caches, compilation, loading, registry, rulesets, targets, trial
+from algoperf import caches, compilation, loading, registry, rulesets, settling, targets, trial
 from algoperf.spec import Progress, Split, Target
 from algoperf.view import WorkloadView
 from algoperf.workload import Evaluator, Workload
@@ -40,16 +40,10 @@ def best_run(found: Mapping[str, Any], submission: str | None, target: Target) -
     """The run whose point was the best of all, or of one target-setting algorithm."""
     if submission is None:
         return found["repeats"][0]
-    best: dict[str, Any] = {}
-    for run in found["search"]:
-        value = run["best_validation"]
-        if run["submission"] != submission or value is None:
-            continue
-        if target.better(value, best.get("best_validation", float("nan"))):
-            best = run
-    if not best:
+    runs = [run for run in found["search"] if run["submission"] == submission]
+    if (best := settling.best_place(target, runs)) is None:
         raise SystemExit(f"{submission} has no points there; name a base workload")
-    return best
+    return runs[best]
 
 
 def train(workload: Workload, name: str, point: dict[str, Any], seed: int) -> tuple[float, int]:

@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from algoperf import machine
+from algoperf.errors import few
 from scoring.intervals import Floats
 
 ENOUGH_STUDIES = 5
@@ -32,7 +33,7 @@ def of(
     notes = []
     if single := [name for name, few in zip(submissions, fewest, strict=True) if few == 1]:
         notes.append(
-            f"Of one study nobody can say how sure it is: {_named(single)}. Ranks are then the "
+            f"Of one study nobody can say how sure it is: {few(single, FEW)}. Ranks are then the "
             f"order of the scores; {ENOUGH_STUDIES} studies are the least for an interval."
         )
     if len(several := fewest[fewest > 1]) and several.min() < ENOUGH_STUDIES:
@@ -50,7 +51,7 @@ def of(
         parts = [f"{r.submission} {r.slowed} of {r.studies}" for r in slowed.itertuples()]
         notes.append(
             "Studies whose time rests on a trial during which the machine was slowed down by "
-            f"{machine.SLOWED - 1:.0%} or more: {_named(parts)}."
+            f"{machine.SLOWED - 1:.0%} or more: {few(parts, FEW)}."
         )
     if repeated := int((trials["repeats"] > 0).sum()):
         notes.append(
@@ -61,13 +62,6 @@ def of(
         names = ", ".join(scores.loc[scores["mismatched"] > 0, "submission"])
         notes.append(f"Verification found results that do not repeat: {names}.")
     return notes
-
-
-def _named(parts: list[str]) -> str:
-    """All of them, or the first few of many; the table and the files have the others."""
-    named = parts if len(parts) <= FEW else parts[: FEW - 1]
-    more = len(parts) - len(named)
-    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def _partly(by_study: Floats) -> int:

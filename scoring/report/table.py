@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from algoperf.errors import few
 from scoring.intervals import LEVEL
 from scoring.leaderboard.board import Leaderboard
 from scoring.problems import Problem
@@ -155,10 +156,7 @@ def order_holds(board: Leaderboard) -> str:
 
 
 def _passes(swapped: Sequence[tuple[str, str]]) -> str:
-    """Who passes whom; of many the first few, and how many more."""
-    named = [f"{below} passes {above}" for above, below in swapped[:_ALIKE]]
-    more = len(swapped) - len(named)
-    return ", ".join(named) + (f" and {more} more" if more else "")
+    return few([f"{below} passes {above}" for above, below in swapped], _ALIKE)
 
 
 def terminal(board: Leaderboard, console: Console) -> None:

@@ -133,21 +133,28 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, easy_rules):
     assert [path.name for path in folder.iterdir()] == ["trial_1"]
 
 
-@pytest.mark.slow
-def test_two_runs_at_once_share_the_trials(tmp_path, easy_rules):
-    raw = json.loads(easy_rules.read_text())
-    raw["tuning"]["self_tuning"]["studies"] = 4
-    easy_rules.write_text(json.dumps(raw))
-    source, script, results = tmp_path / "mine.py", tmp_path / "script.py", tmp_path / "results"
-    meet = tmp_path / "meet"
+def two_runs(
+    tmp_path: Path, rules: Path, source: str, results: Path, *, studies: int
+) -> list[subprocess.Popen[str]]:
+    """Two processes that begin to train a self-tuning submission's studies at the same time."""
+    raw = json.loads(rules.read_text())
+    raw["tuning"]["self_tuning"]["studies"] = studies
+    rules.write_text(json.dumps(raw))
+    submission, script, meet = (tmp_path / name for name in ("mine.py", "script.py", "meet"))
     meet.mkdir()
-    source.write_text(textwrap.dedent(GOOD))
+    submission.write_text(textwrap.dedent(source))
     script.write_text(SCRIPT.replace("cli.run", MEET))
-    command = [sys.executable, script, source, easy_rules, results, meet]
-    runs = [
+    command = [sys.executable, script, submission, rules, results, meet]
+    return [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(2)
     ]
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_share_the_trials(tmp_path, easy_rules):
+    results = tmp_path / "results"
+    runs = two_runs(tmp_path, easy_rules, GOOD, results, studies=4)
     told = [run.communicate(timeout=900)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], told
     assert len(list(results.glob("*/study_*/*/trial_*"))) == 4
@@ -166,19 +173,9 @@ def test_of_two_runs_one_is_killed_and_the_other_takes_over_at_once(tmp_path, ea
     The other has run a trial already, so that its next one starts at once, and ends before or
     after that process begins.
     """
-    raw = json.loads(easy_rules.read_text())
-    raw["tuning"]["self_tuning"]["studies"] = 2
-    easy_rules.write_text(json.dumps(raw))
-    source, script, results = tmp_path / "mine.py", tmp_path / "script.py", tmp_path / "results"
-    meet = tmp_path / "meet"
-    meet.mkdir()
-    source.write_text(textwrap.dedent(LONG.format(fault=f"time.sleep({seconds})")))
-    script.write_text(SCRIPT.replace("cli.run", MEET))
-    command = [sys.executable, script, source, easy_rules, results, meet]
-    runs = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(2)
-    ]
+    results = tmp_path / "results"
+    source = LONG.format(fault=f"time.sleep({seconds})")
+    runs = two_runs(tmp_path, easy_rules, source, results, studies=2)
     place = results / "mine" / "study_2" / "digits_autoencoder_jax"
     deadline = time.monotonic() + 120
     owner = None
