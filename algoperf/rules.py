@@ -40,7 +40,7 @@ class WorkloadRules:
     step_hint: int
 
 
-class Choice(StrEnum):
+class TrialChoice(StrEnum):
     """Which trial a study's time is that of."""
 
     FASTEST = "fastest"
@@ -66,7 +66,7 @@ class Scoring:
     tau_min: float = 1.0
     tau_max: float = 4.0
     cutoff: float = 4.0
-    choice: Choice = Choice.FASTEST
+    choice: TrialChoice = TrialChoice.FASTEST
     profile_points: int | None = None
     budget_checked: bool = True
 

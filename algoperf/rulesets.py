@@ -8,12 +8,13 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from algoperf import registry
 from algoperf.errors import UserError
-from algoperf.rules import Choice, Rules, Ruleset, Scoring, Tuning, WorkloadRules
+from algoperf.rules import Rules, Ruleset, Scoring, TrialChoice, Tuning, WorkloadRules
 from algoperf.spec import Target
 
 
@@ -64,6 +65,8 @@ def _extended(raw: Mapping[str, Any], path: Path, below: tuple[Path, ...]) -> Ma
     return {**under, "name": path.stem, **raw, "workloads": workloads}
 
 
+E = TypeVar("E", bound=StrEnum)
+
 _KEYS = {
     "name", "suite", "extends", "tuning", "base_workloads", "held_out", "held_out_pool",
     "qualification", "workloads", "tau_min", "tau_max", "cutoff", "choice", "profile_points",
@@ -75,12 +78,15 @@ def _parse(raw: Mapping[str, Any], stem: str) -> Rules:
     if unknown := sorted(raw.keys() - _KEYS):
         raise ValueError(f"it has the unknown keys {', '.join(unknown)}")
     suite = str(raw["suite"])
-    workloads = {name: _workload(name, entry) for name, entry in raw["workloads"].items()}
+    workloads = {name: _workload(name, entry) for name, entry in _object(raw, "workloads").items()}
     base_workloads = _names(raw, "base_workloads", workloads)
     rules = Rules(
         name=str(raw.get("name", stem)),
         suite=suite,
-        tuning={Ruleset(name): _tuning(name, entry) for name, entry in raw["tuning"].items()},
+        tuning={
+            _one_of(Ruleset, name, "a ruleset under tuning"): _tuning(name, entry)
+            for name, entry in _object(raw, "tuning").items()
+        },
         base_workloads=base_workloads,
         held_out=_names(raw, "held_out", workloads) if "held_out" in raw else (),
         held_out_pool=_pool(raw.get("held_out_pool", {}), workloads, base_workloads),
@@ -125,6 +131,18 @@ def _names(raw: Mapping[str, Any], key: str, known: Mapping[str, Any]) -> tuple[
     return tuple(names)
 
 
+def _object(raw: Mapping[str, Any], key: str) -> dict[str, Any]:
+    if not isinstance(raw[key], dict):
+        raise TypeError(f"{key} is {raw[key]!r}; it must be an object, of entries by name")
+    return raw[key]
+
+
+def _one_of(kind: type[E], value: Any, key: str) -> E:
+    if value not in list(kind):
+        raise ValueError(f"{key} is {value!r}; it must be one of {', '.join(kind)}")
+    return kind(value)
+
+
 def _number(value: Any, key: str, *, least: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
         raise ValueError(f"{key} is {value!r}; it must be a number of at least {least:g}")
@@ -167,7 +185,7 @@ def _scoring(raw: Mapping[str, Any]) -> Scoring:
         tau_min=tau_min,
         tau_max=tau_max,
         cutoff=_number(raw.get("cutoff", tau_max), "cutoff", least=1),
-        choice=Choice(raw.get("choice", Choice.FASTEST)),
+        choice=_one_of(TrialChoice, raw.get("choice", TrialChoice.FASTEST), "choice"),
         profile_points=points,
         budget_checked=_flag(raw.get("budget_checked", True), "budget_checked"),
     )

@@ -38,11 +38,28 @@ EVALUATED = {
 
 Report = Callable[[Beat], None]
 
-AppendTable = Callable[[str, Mapping[str, Sequence[Any]]], None]
-"""(name, columns) -> recorded."""
 
-Save = Callable[[TrainState], Callable[[Checkpoint], None]]
-"""(where training stands) -> what keeps it, as part of a checkpoint."""
+@dataclass(frozen=True)
+class Outputs:
+    """Where that goes what a trial yields; by default nowhere.
+
+    Attributes:
+        append: Called with each evaluation's row.
+        append_table: Called with (name, columns) of what a workload records beside it.
+        keep: Called with the parameters and the model's state that reached the target.
+        report: Called about twice a second and after every evaluation.
+        save: (where training stands) -> what keeps it, as part of a checkpoint. None: there are
+            no checkpoints.
+    """
+
+    append: Callable[[dict[str, float | int]], None] = lambda _: None
+    append_table: Callable[[str, Mapping[str, Sequence[Any]]], None] = lambda *_: None
+    keep: Callable[[Params, ModelState], None] = lambda *_: None
+    report: Report = lambda _: None
+    save: Callable[[TrainState], Callable[[Checkpoint], None]] | None = None
+
+
+NOWHERE = Outputs()
 
 
 @dataclass
@@ -60,12 +77,8 @@ class Run:
     clock: Clock
     evaluate: Callable[[Params, ModelState, Split], dict[str, float]]
     budget_s: float
-    append: Callable[[dict[str, float | int]], None]
-    append_table: AppendTable
-    keep: Callable[[Params, ModelState], None]
-    report: Report
+    outputs: Outputs
     several: dispatch.Several | None = None
-    save: Save | None = None
     check_rules: Callable[[], None] = lambda: None
     interruptions: int = 0
     modules: Sequence[ModuleType] = ()
@@ -123,12 +136,12 @@ def evaluate(run: Run) -> Evaluation | None:
     evaluation = Evaluation(run.step, clock.submission_s, metrics)
     seen = {name: value for name, value in metrics.items() if not name.startswith("test/")}
     run.evaluations = (*run.evaluations, replace(evaluation, metrics=seen))
-    run.append(_row(run, metrics))
+    run.outputs.append(_row(run, metrics))
     if extra and table:
-        run.append_table(extra.name, table)
+        run.outputs.append_table(extra.name, table)
     target = run.workload.validation
     if target.met(metrics[f"validation/{target.metric}"]):
-        run.keep(params, model_state)
+        run.outputs.keep(params, model_state)
     _report(run)
     return evaluation
 
@@ -143,12 +156,12 @@ def checkpoint(run: Run) -> None:
     clock = run.clock
     clock.enter(Account.LOGGING)
     began = clock.total_s
-    if run.save is None or began - run.saved_at < max(
+    if run.outputs.save is None or began - run.saved_at < max(
         CHECKPOINT_EVERY_S, run.save_s / CHECKPOINT_SHARE
     ):
         return
     clock.enter(Account.UPDATE)  # to take a state apart runs what its own classes define
-    keep = run.save(run.train)
+    keep = run.outputs.save(run.train)
     clock.enter(Account.LOGGING)
     keep(
         Checkpoint(
@@ -208,4 +221,4 @@ def _report(run: Run) -> None:
     run.reported_at = run.clock.total_s
     metric = f"validation/{run.workload.validation.metric}"
     value = run.evaluations[-1].metrics[metric] if run.evaluations else math.nan
-    run.report(Beat(run.step, run.clock.submission_s, value))
+    run.outputs.report(Beat(run.step, run.clock.submission_s, value))

@@ -32,8 +32,8 @@ from algoperf.loop import train_loop
 from algoperf.recording import TrialRecord
 from algoperf.records import Ending, TrialSpec
 from algoperf.resuming import Saver, reporting
-from algoperf.running import AppendTable, Report, Run, Save, under_way
-from algoperf.spec import ModelState, Params, TrainState
+from algoperf.running import NOWHERE, Outputs, Report, Run, under_way
+from algoperf.spec import TrainState
 from algoperf.submission import Algorithm
 from algoperf.view import WorkloadView
 from algoperf.workload import Evaluator, Workload, init_model
@@ -117,12 +117,14 @@ def run(
             workload,
             submission.algorithm,
             clock,
-            append=record.append,
-            append_table=record.append_table,
-            keep=lambda params, model_state: record.keep(parameters.flat(params, model_state)),
-            report=reporting(record, listener.report),
+            Outputs(
+                append=record.append,
+                append_table=record.append_table,
+                keep=lambda params, model_state: record.keep(parameters.flat(params, model_state)),
+                report=reporting(record, listener.report),
+                save=saver.save,
+            ),
             find=saver.find,
-            save=saver.save,
             evaluator=evaluator,
         )
         state.check_rules = guard.check
@@ -187,13 +189,9 @@ def prepare(
     workload: Workload,
     algorithm: Algorithm,
     clock: Clock,
+    outputs: Outputs = NOWHERE,
     *,
-    append: Callable[[dict[str, float | int]], None],
-    append_table: AppendTable,
-    keep: Callable[[Params, ModelState], None],
-    report: Report,
     find: Find = lambda _: None,
-    save: Save | None = None,
     evaluator: Evaluator | None = None,
 ) -> Run:
     """Model, data, optimizer state: everything before the clock of the submission starts."""
@@ -221,12 +219,8 @@ def prepare(
         clock=clock,
         evaluate=evaluator or Evaluator(workload),
         budget_s=spec.fixed.budget_s,
-        append=append,
-        append_table=append_table,
-        keep=keep,
-        report=report,
+        outputs=outputs,
         several=dispatch.several(algorithm, workload, view, train, batch_size),
-        save=save,
         step=at.step,
         keys_drawn=at.keys,
         evaluations=at.evaluations,

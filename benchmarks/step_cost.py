@@ -73,10 +73,6 @@ class Harness:
             replace(workload, **vars(fixed)),
             algorithm,
             self.clock,
-            append=lambda _: None,
-            append_table=lambda _, __: None,
-            keep=lambda *_: None,
-            report=lambda _: None,
         )
         if not self.together:
             self.run.several = None

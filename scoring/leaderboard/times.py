@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from algoperf.rules import Choice
+from algoperf.rules import TrialChoice
 from scoring.intervals import Floats
 
 STUDY = ["submission", "workload", "study"]
 
 
-def chosen_trials(trials: pd.DataFrame, choice: Choice = Choice.FASTEST) -> pd.DataFrame:
+def chosen_trials(trials: pd.DataFrame, choice: TrialChoice = TrialChoice.FASTEST) -> pd.DataFrame:
     """The trial that each study's time is that of.
 
     Args:
@@ -28,7 +28,7 @@ def chosen_trials(trials: pd.DataFrame, choice: Choice = Choice.FASTEST) -> pd.D
         One row a study, with the columns of `trials`, and the index of `trials`.
     """
     order = trials.assign(evaluation=trials["evaluation"].where(trials["reached"], np.inf))
-    first = "time" if choice is Choice.FASTEST else "evaluation"
+    first = "time" if choice is TrialChoice.FASTEST else "evaluation"
     order = order.sort_values([*STUDY, first, "trial"], kind="stable")
     return trials.loc[order.drop_duplicates(STUDY).index]
 

@@ -130,10 +130,6 @@ def prepared(workload: Workload, **options) -> running.Run:
         dataclasses.replace(workload, **vars(fixed)),
         AVERAGED,
         Clock(run_ahead_s=0.0),
-        append=lambda _: None,
-        append_table=lambda *_: None,
-        keep=lambda *_: None,
-        report=lambda _: None,
         **options,
     )
 
@@ -181,7 +177,7 @@ def test_from_any_checkpoint_it_goes_on_to_the_same_bits(dispatches, monkeypatch
         copied = jax.tree.map(jnp.copy, train)
         return lambda point: kept.append(dataclasses.replace(point, train=copied))
 
-    whole = prepared(workload, save=save)
+    whole = prepared(workload, outputs=running.Outputs(save=save))
     train_loop(whole)
     assert [point.step for point in kept] == [27, 54, 81, 108, 135]
     assert all(point.keys == point.batches == point.step for point in kept)

@@ -80,13 +80,16 @@ def test_what_is_left_out_has_a_default(load):
         ("cutoff", 0.5, "cutoff is 0.5"),
         ("profile_points", 1, "profile_points is 1"),
         ("profile_points", 10**12, "a million are enough"),
-        ("choice", "slowest", "'slowest' is not a valid Choice"),
+        ("choice", "slowest", "choice is 'slowest'; it must be one of fastest, "),
+        ("choice", 3, "choice is 3; it must be one of"),
         ("budget_checked", "yes", "budget_checked is 'yes'; it must be true or false"),
         ("workloads.a.metric", 3, "metric of a is 3"),
         ("workloads.a.higher_is_better", "false", "higher_is_better of a"),
         ("workloads.a.validation_target", "low", "validation_target of a"),
         ("workloads.a.step_hint", 0, "step_hint of a is 0"),
-        ("workloads", [], "'list' object"),
+        ("workloads", [], "workloads is []; it must be an object"),
+        ("tuning", 3, "tuning is 3; it must be an object"),
+        ("tuning.internal", {}, "a ruleset under tuning is 'internal'; it must be one of external"),
     ],
 )
 def test_what_is_wrong_is_named(load, path, value, message):

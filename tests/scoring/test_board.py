@@ -254,10 +254,10 @@ def test_strict_refuses_logs_with_a_problem(logs, rules):
 def test_the_published_forms_differ_only_in_scoring(name):
     from dataclasses import replace
 
-    from algoperf.rules import Choice
+    from algoperf.rules import TrialChoice
 
     published, exact = rulesets.load(name), rulesets.load(name.removesuffix("-as-published"))
-    assert published.scoring.choice is Choice.EARLIEST_EVALUATION
+    assert published.scoring.choice is TrialChoice.EARLIEST_EVALUATION
     assert published.scoring.profile_points == 100
     assert replace(published, name=exact.name, scoring=exact.scoring) == exact
     # v0.5's runner made one evaluation past the budget; v0.6's makes none.
