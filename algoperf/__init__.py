@@ -4,7 +4,7 @@ Where to look for what (a name with a slash is a package):
 
     workloads       workload, data, inputs/, metric, parameters, dropout, features, rules,
                     rulesets, held_out, targets, settling, registry, counting
-    submissions     submission, contract, view, loading, reading, sources, tuning, schedules,
+    submissions     submission, contract, view, loading, declarations, sources, tuning, schedules,
                     averaging, preconditioning, selection, mlcommons/, jax_sharding_utils
     a training run  trial, loop, running, dispatch, clock, accounts, keys, operations, flops,
                     compilation, caches, checkpoint, resuming, hosts, sharding

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from algoperf import records, registry, tuning
+from algoperf.declarations import Declared
 from algoperf.errors import UserError
-from algoperf.reading import Declared
 from algoperf.records import TrialSpec
 from algoperf.rules import Rules, Ruleset, Tuning
 

@@ -69,7 +69,7 @@ class RuleBroken(UserError):
     """A submission did what the rules forbid."""
 
 
-class Watch:
+class ImportGuard:
     """Refuses, while it is entered, what a submission's code may not start or listen to.
 
     Args:
@@ -165,7 +165,7 @@ def _put(attributes: Iterable[tuple[Any, str, Any]]) -> None:
         setattr(of, name, value)
 
 
-class Guard(Watch):
+class Guard(ImportGuard):
     """Watches one submission in this process, from before it is imported.
 
     Args:

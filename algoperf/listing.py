@@ -31,15 +31,15 @@ def _workloads() -> list[Row]:
 
 
 def _submissions() -> list[Row]:
-    from algoperf import reading
+    from algoperf import declarations
 
-    found = reading.read(registry.submission_names(), hidden=Path("results"))
+    found = declarations.read(registry.submission_names(), hidden=Path("results"))
     if faults := [str(one) for one in found if isinstance(one, UserError)]:
         raise UserError("\n".join(faults))
     return [
         {"name": one.name, "ruleset": str(one.ruleset), "description": one.doc}
         for one in found
-        if isinstance(one, reading.Declared)
+        if isinstance(one, declarations.Declared)
     ]
 
 

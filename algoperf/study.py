@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from algoperf import granted, reading, registry
+from algoperf import declarations, granted, registry
+from algoperf.declarations import Declared
 from algoperf.errors import UserError
-from algoperf.reading import Declared
 from algoperf.records import Beat, Ending, TrialSpec
 from algoperf.rules import Rules, Ruleset
 
@@ -90,7 +90,7 @@ def plan(
             incomplete += [] if there else [path]
     said: list[Declared] = []
     missing: list[TrialSpec] = []
-    for declared in reading.read(incomplete, results, workloads):
+    for declared in declarations.read(incomplete, results, workloads):
         try:
             if isinstance(declared, UserError):
                 raise declared

@@ -25,7 +25,7 @@ from algoperf.accounts import Account
 from algoperf.checkpoint import Checkpoint
 from algoperf.clock import RUN_AHEAD_S, Clock, Meter
 from algoperf.disk import now
-from algoperf.executors.watch import READ_EVERY_S
+from algoperf.executors.second_clock import READ_EVERY_S
 from algoperf.guard import Guard, RuleBroken
 from algoperf.loading import load
 from algoperf.loop import train_loop

@@ -71,11 +71,7 @@ def measure(name: str, rounds: int, folder: Path) -> tuple[int, list[float], lis
         replace(workload, **vars(fixed)),
         algorithm,
         Clock(),
-        append=record.append,
-        append_table=record.append_table,
-        keep=lambda *_: None,
-        report=lambda _: None,
-        save=save,
+        running.Outputs(append=record.append, append_table=record.append_table, save=save),
     )
     start = jax.tree.structure(run.train)
     train_loop(run)

@@ -12,7 +12,7 @@ from typing import Any
 
 from algoperf.accounts import SUBMISSION, Account
 from algoperf.executors.messages import Measured, Message
-from algoperf.executors.watch import SecondClock
+from algoperf.executors.second_clock import SecondClock
 from algoperf.records import MEASUREMENTS, PARAMETERS, TrialSpec, read_manifest
 from algoperf.spec import Status
 

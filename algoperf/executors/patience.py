@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from algoperf.executors.watch import POLL_S
+from algoperf.executors.second_clock import POLL_S
 
 START_LIMIT_S = 120.0
 """Beyond ten budgets, how long loading, init and the first update may take, with compilation."""

@@ -1,4 +1,4 @@
-"""The process that reads submissions: it forks one for each, which is shut in; see `reading`."""
+"""The process that reads submissions: it forks one for each, which is shut in (`declarations`)."""
 
 import ctypes
 import itertools
@@ -21,7 +21,7 @@ from algoperf.disk import remove
 from algoperf.errors import UserError
 from algoperf.executors.filling import OUTPUT_LIMIT_BYTES
 from algoperf.executors.messages import LONGEST
-from algoperf.guard import Watch
+from algoperf.guard import ImportGuard
 from algoperf.loading import Submission, load
 from algoperf.workload import Workload
 
@@ -32,7 +32,7 @@ _MOST_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class _Request:
-    """Submissions to be read; see `reading.read`.
+    """Submissions to be read; see `declarations.read`.
 
     Attributes:
         submissions: Names or paths.
@@ -145,7 +145,7 @@ def _main(
     path = registry.submission_path(submission)
     readable = [sources.root(path), path.with_name(sources.SEARCH_SPACE)]
     sandbox.shut_in([temporary], hidden=hidden, readable=readable)
-    with Watch(sources.root(path)):
+    with ImportGuard(sources.root(path)):
         (temporary / _ANSWER).write_text(json.dumps(_answer(submission, workloads)))
     os._exit(0)
 

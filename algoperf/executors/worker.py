@@ -28,7 +28,7 @@ from algoperf.disk import CannotRecord, recording
 from algoperf.errors import HostLost, UserError
 from algoperf.executors.local import COMPILED, NOTICES
 from algoperf.executors.messages import Measured, Message, send
-from algoperf.executors.watch import READINGS
+from algoperf.executors.second_clock import READINGS
 from algoperf.recording import TrialRecord
 from algoperf.records import OUTPUT, Ending, TrialSpec
 from algoperf.sandbox import Sandbox

@@ -40,7 +40,7 @@ def _one_by_one(records: Records, seed: int) -> Order:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Batching:
     """How a data set makes its batches.
 
     Attributes:
@@ -83,7 +83,7 @@ def padded(batch: Arrays, size: int) -> Arrays:
 
 
 def passes(batch_of: Callable[[Records, np.ndarray], Arrays]) -> Callable[..., Batches]:
-    """`Reading.evaluation` for batches whose rows are examples.
+    """`Batching.evaluation` for batches whose rows are examples.
 
     Args:
         batch_of: (records, indices of examples) -> their rows.
@@ -100,7 +100,7 @@ def passes(batch_of: Callable[[Records, np.ndarray], Arrays]) -> Callable[..., B
     return evaluation
 
 
-def blocks_of(batch: Callable[[np.ndarray], Arrays]) -> Reading:
+def blocks_of(batch: Callable[[np.ndarray], Arrays]) -> Batching:
     """A record is a block of neighbouring examples, an array whose rows they are.
 
     Args:
@@ -127,10 +127,10 @@ def blocks_of(batch: Callable[[np.ndarray], Arrays]) -> Reading:
 
         return make
 
-    return Reading(training, passes(batch_of), order)
+    return Batching(training, passes(batch_of), order)
 
 
-def rows_of(example: Example, in_evaluation: Example | None = None) -> Reading:
+def rows_of(example: Example, in_evaluation: Example | None = None) -> Batching:
     """A record is an example, an example is a row, and all rows have the same shapes.
 
     Args:
@@ -152,4 +152,4 @@ def rows_of(example: Example, in_evaluation: Example | None = None) -> Reading:
     def batch_of(records: Records, rows: np.ndarray) -> Arrays:
         return stack((evaluated(record, None) for record in records.take(rows)), len(rows))
 
-    return Reading(training, passes(batch_of))
+    return Batching(training, passes(batch_of))

@@ -16,7 +16,7 @@ import numpy as np
 from algoperf import sharding
 from algoperf.data import READ_EXAMPLES, Augment, BatchStream
 from algoperf.errors import UserError
-from algoperf.inputs.batches import Arrays, Batches, MakeBatch, Reading, Take
+from algoperf.inputs.batches import Arrays, Batches, Batching, MakeBatch, Take
 from algoperf.inputs.conversion import Preparation
 from algoperf.inputs.extra import data_root, lacking, require
 from algoperf.inputs.shards import Records
@@ -54,7 +54,7 @@ class RecordDataset:
         name: Its name.
         published: Examples in each split, as published; empty where no number is.
         parts: Where the records of training, validation and test are.
-        reading: How records become batches.
+        batching: How records become batches.
         exact: Whether there must be as many examples as published; otherwise filters that depend on
             a vocabulary may leave a few more or less, and the preparation counts the source.
         spec: Batch size -> shape and dtype of every array of a training batch.
@@ -69,7 +69,7 @@ class RecordDataset:
     name: str
     published: Mapping[Split, int]
     parts: Mapping[Split, Part]
-    reading: Reading
+    batching: Batching
     spec: Callable[[int], Mapping[str, tuple[tuple[int, ...], Any]]]
     instructions: str
     packages: Sequence[str] = ("grain", "array_record")
@@ -198,11 +198,11 @@ class RecordDataset:
                 f"{self.name!r}; choose a smaller one."
             )
         self._check_batch_size(records, batch_size)
-        make = self.reading.training(records, batch_size, seed)
+        make = self.batching.training(records, batch_size, seed)
         return _RecordStream(make, seed, position, self.finish, self.augment)
 
     def _check_batch_size(self, records: Records, batch_size: int) -> None:
-        if obstacle := self.reading.obstacle(records, batch_size):
+        if obstacle := self.batching.obstacle(records, batch_size):
             raise UserError(f"The batch size {batch_size} does not suit {self.name!r}: {obstacle}")
 
     def evaluation(self, split: Split, batch_size: int) -> Iterator[Batch]:
@@ -213,8 +213,8 @@ class RecordDataset:
         self._check_batch_size(records, size)
         take: Take = np.arange
         if split == Split.EVAL_TRAIN:
-            take = self.reading.order(records, EVAL_TRAIN_SEED).take
-        batches = self.reading.evaluation(records, take, count, size)
+            take = self.batching.order(records, EVAL_TRAIN_SEED).take
+        batches = self.batching.evaluation(records, take, count, size)
         with _Ahead(batches, 0) as ahead:
             for batch in islice(ahead, len(batches)):
                 yield _finished(sharding.spread(batch), self.finish)

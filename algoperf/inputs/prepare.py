@@ -25,7 +25,7 @@ from algoperf.inputs.shards import sizes_file
 from algoperf.inputs.stores import MANIFEST
 
 
-class Watch(Protocol):
+class Watcher(Protocol):
     """Whoever watches a preparation."""
 
     def planned(self, total_bytes: int) -> None: ...
@@ -35,7 +35,7 @@ class Watch(Protocol):
     def done(self, source_bytes: int) -> None: ...
 
 
-def prepare(dataset: RecordDataset, watch: Watch) -> None:
+def prepare(dataset: RecordDataset, watcher: Watcher) -> None:
     """Writes the shards that are missing, and the manifest.
 
     Raises:
@@ -50,13 +50,13 @@ def prepare(dataset: RecordDataset, watch: Watch) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error}") from error
-    jobs = preparation.plan(root, folder, watch.working)
+    jobs = preparation.plan(root, folder, watcher.working)
     weights = [sum(path.stat().st_size for path in job.sources) for job in jobs]
-    watch.planned(sum(weights))
+    watcher.planned(sum(weights))
     notes = []
     for job, weight in zip(jobs, weights, strict=True):
-        notes.append(_finished(job, folder) or _write(job, folder, watch.working))
-        watch.done(weight)
+        notes.append(_finished(job, folder) or _write(job, folder, watcher.working))
+        watcher.done(weight)
     _check_counts(dataset.name, preparation.source, notes)
     manifest = {"format": FORMAT, "data_set": dataset.name, "shards": notes}
     _write_whole(folder / MANIFEST, json.dumps(manifest, indent=1))

@@ -55,7 +55,7 @@ class Chosen(dict[str, Any]):
     """A batch in their form, as `data_selection` returned it."""
 
 
-class _Reading(dict[str, Any]):
+class _Noting(dict[str, Any]):
     """Remembers what it was asked for."""
 
     def __init__(self, content: Mapping[str, Any]) -> None:
@@ -173,9 +173,9 @@ def form_of(workload: Workload) -> Form:
     read: set[str] = set()
 
     def loss(outputs: Any, batch: Batch) -> Any:
-        reading = _Reading(batch)
-        result = workload.loss(outputs, reading)
-        read.update(reading.read)
+        noting = _Noting(batch)
+        result = workload.loss(outputs, noting)
+        read.update(noting.read)
         return result
 
     outputs = jax.eval_shape(outputs_of, params, model_state, batch)

@@ -14,7 +14,7 @@ from multiprocessing import Pipe
 import pytest
 
 from algoperf import caches, machine, sandbox
-from algoperf.executors import messages, watch
+from algoperf.executors import messages, second_clock
 from algoperf.executors.messages import Inbox, Measured, Message, Unreadable
 from algoperf.executors.patience import Patience
 from algoperf.records import Beat
@@ -291,7 +291,7 @@ class Now:
 
     def __init__(self, monkeypatch):
         self.seconds = 0.0
-        monkeypatch.setattr(watch.time, "monotonic", lambda: self.seconds)
+        monkeypatch.setattr(second_clock.time, "monotonic", lambda: self.seconds)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ class Now:
 def test_a_clock_that_disagrees_with_the_second_is_found(monkeypatch, says, fault):
     """3 s pass: it may be a tenth of a second behind, and a second ahead."""
     now = Now(monkeypatch)
-    clock = watch.SecondClock()
+    clock = second_clock.SecondClock()
     clock.hear(0.0)
     now.seconds = 3.0
     clock.hear(says)
@@ -310,13 +310,13 @@ def test_a_clock_that_disagrees_with_the_second_is_found(monkeypatch, says, faul
 
 def test_of_the_last_readings_the_one_that_was_heard_soonest_counts(monkeypatch):
     now = Now(monkeypatch)
-    clock = watch.SecondClock()
+    clock = second_clock.SecondClock()
     clock.hear(0.0)
     for heard, says in [(1.5, 1.0), (1.55, 1.5), (1.9, 1.55)]:  # 0.5, 0.05 and 0.35 s late
         now.seconds = heard
         clock.hear(says)
     assert clock.fault == ""
-    for reading in range(watch.READINGS):  # from here on it is 0.3 s behind
+    for reading in range(second_clock.READINGS):  # from here on it is 0.3 s behind
         now.seconds = 2.0 + reading
         clock.hear(1.7 + reading)
     assert "says 5.7 s where 6.0 s passed" in clock.fault
@@ -324,7 +324,7 @@ def test_of_the_last_readings_the_one_that_was_heard_soonest_counts(monkeypatch)
 
 def test_a_second_clock_that_was_not_looked_at_makes_allowances():
     ours, theirs = Pipe()
-    clock = watch.SecondClock()
+    clock = second_clock.SecondClock()
     clock.hear(0.0)
     theirs.send_bytes(b"x")
     clock.wait([ours])

@@ -40,7 +40,7 @@ cifar = RecordDataset(
         Split.VALIDATION: Part(_STORE, "train", _TRAIN),
         Split.TEST: Part(_STORE, "test"),
     },
-    reading=rows_of(_cropped, _whole),
+    batching=rows_of(_cropped, _whole),
     spec=image_spec((32, 32, 3)),
     finish=normalise([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
     packages=("grain", "array_record", "tensorflow_datasets", "PIL"),

@@ -181,7 +181,7 @@ fineweb = RecordDataset(
         Split.VALIDATION: Part(_STORE, "validation"),
         Split.TEST: Part(_STORE, "validation"),
     },
-    reading=rows_of(_example),
+    batching=rows_of(_example),
     spec=_spec,
     packages=("grain", "array_record", "pyarrow", "tokenizers"),
     instructions=(

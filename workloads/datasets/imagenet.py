@@ -90,7 +90,7 @@ imagenet = RecordDataset(
         Split.VALIDATION: Part(_STORE, "validation"),
         Split.TEST: Part(_V2, "test"),
     },
-    reading=rows_of(_cropped, _middle),
+    batching=rows_of(_cropped, _middle),
     spec=image_spec((SIDE, SIDE, 3)),
     finish=normalise([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
     packages=("grain", "array_record", "tensorflow_datasets", "PIL"),
@@ -124,7 +124,7 @@ def _mixed_spec(batch_size: int) -> Any:
 imagenet_mixup = replace(
     imagenet,
     name="imagenet_mixup",
-    reading=rows_of(
+    batching=rows_of(
         partial(_cropped, distort=partial(rand_augment, layers=2, magnitude=10)), _middle
     ),
     spec=_mixed_spec,

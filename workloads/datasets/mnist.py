@@ -21,7 +21,7 @@ mnist = RecordDataset(
         Split.VALIDATION: Part(_STORE, "train", _TRAIN),
         Split.TEST: Part(_STORE, "test"),
     },
-    reading=rows_of(whole_image(10, "mnist", "L")),
+    batching=rows_of(whole_image(10, "mnist", "L")),
     spec=image_spec((28, 28, 1)),
     finish=normalise([0.1307], [0.3081]),
     packages=("grain", "array_record", "tensorflow_datasets", "PIL"),

@@ -13,7 +13,7 @@ import numpy as np
 
 from algoperf import sharding
 from algoperf.errors import UserError
-from algoperf.inputs.batches import Arrays, Batches, MakeBatch, Reading, Take
+from algoperf.inputs.batches import Arrays, Batches, Batching, MakeBatch, Take
 from algoperf.inputs.conversion import Converted, Job, Kept, Preparation, Tell, open_tfds, pieces
 from algoperf.inputs.dataset import Part, RecordDataset
 from algoperf.inputs.encoding import from_bytes, to_bytes
@@ -161,7 +161,7 @@ ogbg = RecordDataset(
     name="ogbg",
     published=_PUBLISHED,
     parts={split: Part(_STORE, str(split)) for split in _PUBLISHED},
-    reading=Reading(_training, _evaluation, obstacle=_obstacle),
+    batching=Batching(_training, _evaluation, obstacle=_obstacle),
     spec=_spec,
     packages=("grain", "array_record", "tensorflow_datasets"),
     instructions=(

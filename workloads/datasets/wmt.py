@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from algoperf.inputs.batches import Arrays, MakeBatch, Reading, passes, stack
+from algoperf.inputs.batches import Arrays, Batching, MakeBatch, passes, stack
 from algoperf.inputs.conversion import (
     Converted,
     Dropped,
@@ -151,7 +151,7 @@ wmt = RecordDataset(
     published={Split.TRAIN: 5_906_184, Split.VALIDATION: 3_000, Split.TEST: 3_003},
     exact=False,
     parts={Split(part): Part(_STORE, part) for part in _SOURCES},
-    reading=Reading(_training, passes(_evaluated)),
+    batching=Batching(_training, passes(_evaluated)),
     spec=_spec,
     packages=("grain", "array_record", "tensorflow_datasets", "sentencepiece"),
     instructions=(

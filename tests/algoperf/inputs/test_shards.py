@@ -31,7 +31,7 @@ def many(tmp_path):
         name="many",
         published=dict.fromkeys((Split.TRAIN, Split.VALIDATION, Split.TEST), 3 * SHARDS),
         parts=dict.fromkeys((Split.TRAIN, Split.VALIDATION, Split.TEST), Part(store, "train")),
-        reading=rows_of(lambda record, rng: {"inputs": record}),
+        batching=rows_of(lambda record, rng: {"inputs": record}),
         spec=lambda size: {"inputs": ((size, 1), np.int64)},
         instructions="",
         preparation=Preparation(store, plan),

@@ -27,7 +27,7 @@ def dataset(tmp_path):
         name="small",
         published={Split(part): count for part, count in COUNTS.items()},
         parts={Split(part): Part(STORE, part) for part in COUNTS},
-        reading=rows_of(whole_image(10, "small", "RGB")),
+        batching=rows_of(whole_image(10, "small", "RGB")),
         spec=image_spec((8, 8, 3)),
         instructions="",
         root=tmp_path,

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from algoperf import reading, registry
+from algoperf import declarations, registry
 from algoperf.mlcommons.sizes import asked, batch_size
 from tests import tiny
 from tests.algoperf.mlcommons.conftest import SUBMISSIONS
@@ -59,8 +59,8 @@ def test_devices_and_data_bound_what_was_found_and_not_what_was_said():
 
 def test_what_is_said_of_its_batch_sizes_comes_from_another_process(tmp_path):
     names = ["digits_autoencoder", "no_such_workload"]
-    (found,) = reading.read([SUBMISSIONS / "jit_adamw"], tmp_path / "results", names)
-    assert isinstance(found, reading.Declared)
+    (found,) = declarations.read([SUBMISSIONS / "jit_adamw"], tmp_path / "results", names)
+    assert isinstance(found, declarations.Declared)
     assert found.search_space is not None
     assert list(found.notes) == ["digits_autoencoder"]
     assert "does not know 'digits_autoencoder'" in found.notes["digits_autoencoder"][0]
@@ -71,5 +71,5 @@ def test_a_batch_size_that_cannot_be_told_is_the_submissions_error(tmp_path):
     (tmp_path / "mine").mkdir()
     path = tmp_path / "mine" / "submission.py"
     path.write_text(f"{source}\ndef get_batch_size(name): return {{}} + name\n")
-    (found,) = reading.read([path], tmp_path / "results", ["digits_autoencoder"])
+    (found,) = declarations.read([path], tmp_path / "results", ["digits_autoencoder"])
     assert "gives no batch size for 'digits_autoencoder': TypeError" in str(found)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from algoperf import loading, reading, sandbox
+from algoperf import declarations, loading, sandbox
 from algoperf.errors import UserError
 
 shut_in = pytest.mark.skipif(not sandbox.version(), reason="there is no Landlock here")
@@ -28,17 +28,17 @@ def write(folder, name, text):
 
 
 def read(path, folder):
-    (found,) = reading.read([path], folder / "results")
+    (found,) = declarations.read([path], folder / "results")
     return found
 
 
 def test_what_is_read_is_what_loading_gives(tmp_path):
     names = ["adamw", "infinite_compute", "self_tuning_nadamw"]
-    for name, read_ in zip(names, reading.read(names, tmp_path), strict=True):
+    for name, read in zip(names, declarations.read(names, tmp_path), strict=True):
         loaded = loading.load(name)
-        assert isinstance(read_, reading.Declared)
-        assert (read_.name, read_.path, read_.doc) == (loaded.name, loaded.path, loaded.doc)
-        assert (read_.search_space, read_.ruleset) == (loaded.search_space, loaded.ruleset)
+        assert isinstance(read, declarations.Declared)
+        assert (read.name, read.path, read.doc) == (loaded.name, loaded.path, loaded.doc)
+        assert (read.search_space, read.ruleset) == (loaded.search_space, loaded.ruleset)
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_errors_reach_the_user_as_they_would_from_loading(text, tmp_path):
 def test_a_file_that_does_not_come_back_is_an_error_and_no_other_is(
     text, why, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(reading, "LIMIT_S", 1.0)
+    monkeypatch.setattr(declarations, "LIMIT_S", 1.0)
     paths = [write(tmp_path, "bad", text), write(tmp_path, "sound", SOUND)]
-    bad, sound = reading.read(paths, tmp_path / "results")
+    bad, sound = declarations.read(paths, tmp_path / "results")
     assert why in str(bad)
-    assert isinstance(sound, reading.Declared)
+    assert isinstance(sound, declarations.Declared)
     assert sound.doc == "Sound."
 
 
@@ -116,7 +116,7 @@ def test_what_was_left_running_is_ended(tmp_path):
         f"    time.sleep(60)\n{SOUND}\n__doc__ = str(number)\n"
     )
     found = read(write(tmp_path, "mine", text), tmp_path)
-    assert isinstance(found, reading.Declared)
+    assert isinstance(found, declarations.Declared)
     assert int(found.doc) > 0
     command = Path(f"/proc/{found.doc}/cmdline")
     assert not command.exists() or not command.read_bytes()  # gone, or dead and not yet fetched
