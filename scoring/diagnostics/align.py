@@ -188,6 +188,7 @@ def _scores(frame: pd.DataFrame, group: Group, models: Models, into: Aligned) ->
             compute,
             group.samples[used],
             score[0][order][:, used],
+            _cluster(frame, group, used, into.problems),
         )
     )
     return audit

@@ -64,11 +64,14 @@ def _divide(loglik: Floats, count: Floats) -> Floats:
 
 
 def logsumexp(ell: Floats) -> Floats:
-    """Over the first axis; -inf where all are."""
+    """Over the first axis; -inf where all are. The same to the last bit in whatever order."""
     top = ell.max(axis=0)
     shift = np.where(np.isfinite(top), top, 0.0)
+    terms = np.exp(ell - shift)
+    if len(terms) > 2:  # sums of two are the same either way
+        terms.sort(axis=0)
     with np.errstate(divide="ignore"):
-        return shift + np.log(np.exp(ell - shift).sum(axis=0))
+        return shift + np.log(terms.sum(axis=0))
 
 
 def of_gold(ell: Floats, gold: Integers) -> Floats:
@@ -82,6 +85,20 @@ def without_gold(ell: Floats, gold: Integers) -> Floats:
     return np.where(correct, -np.inf, ell)
 
 
+def log_odds(ell: Floats, gold: Integers) -> Floats:
+    """log p_choices / (1 - p_choices) of the correct choice [nats].
+
+    It grows with p_choices, and does not end where that is 1 or 0 to the last bit. What all
+    choices share leaves no trace in it. +inf where no other choice is possible, -inf where the
+    correct one is not, NaN where none is.
+    """
+    own, others = of_gold(ell, gold), without_gold(ell, gold)
+    with np.errstate(invalid="ignore"):
+        rest = logsumexp(others - own)
+    impossible = np.isneginf(own)
+    return np.where(impossible, np.where(_undefined(ell), np.nan, -np.inf), -rest)
+
+
 def log_p_choices(ell: Floats) -> Floats:
     """log p_choices of every choice; NaN where all are impossible: not 1/K."""
     total = logsumexp(ell)
@@ -93,14 +110,8 @@ def log_p_vocab_correct(ell: Floats, gold: Integers) -> Floats:
 
 
 def p_vocab_correct(ell: Floats, gold: Integers) -> Floats:
-    """Underflows to 0 below about -745 nats; `scaled_p_vocab` does not."""
+    """Underflows to 0 below about -745 nats, in a mean; for correlations see `forms`."""
     return np.exp(of_gold(ell, gold))
-
-
-def scaled_p_vocab(log_p: Floats) -> Floats:
-    """p_vocab over its largest among the models: a correlation cannot tell, and none underflow."""
-    top = log_p.max(axis=0)
-    return np.exp(log_p - np.where(np.isfinite(top), top, 0.0))
 
 
 def log_p_vocab_incorrect(ell: Floats, gold: Integers) -> Floats:

@@ -20,6 +20,7 @@ from scoring.diagnostics import (
     chain,
     flips,
     forecast,
+    forms,
     frequency,
     labels,
     mass,
@@ -160,7 +161,7 @@ def _of_scores(block: ScoreBlock) -> _Part:
     problems: list[Problem] = []
     binary = bool(np.isin(block.score, (0.0, 1.0)).all())
     name = "accuracy" if binary else "score"
-    rows, _, curves = scale.correlate(block, {name: block.score}, "raw", problems)
+    rows, _, curves = scale.correlate(block, {name: forms.plain(block.score)}, "raw", problems)
     tables = {"correlations": pd.DataFrame(rows), "ccdf": _joined(curves)}
     if binary:
         tables["flips"] = flips.of_scores(block)
@@ -177,8 +178,8 @@ def _scale(
 ) -> dict[str, pd.DataFrame]:
     rows, pairs, curves, levels = [], [], [], []
     for name in _chosen(block, asked, problems):
-        scores = scale.scores_of(block, name)
-        levels.append(scale.levels(block, scores, name))
+        scores = forms.of_block(block, name)
+        levels.append(scale.levels(block, forms.values_of(scores), name))
         for into, found in zip(
             (rows, pairs, curves), scale.correlate(block, scores, name, problems), strict=True
         ):

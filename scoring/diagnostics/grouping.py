@@ -115,6 +115,6 @@ def by_compute(group: Group, models: Models) -> tuple[Integers, Floats]:
     compute = np.array(
         [models.table["compute"].get((group.family, name), np.nan) for name in group.models], float
     )
-    compute[~(compute > 0) | np.isinf(compute)] = np.nan
+    compute[~(compute >= 0) | np.isinf(compute)] = np.nan
     order = np.argsort(compute, kind="stable")  # NaN goes last
     return order, compute[order]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from scoring.diagnostics import chain, correlations, resample
-from scoring.diagnostics.table import Block, Booleans, Integers
+from scoring.diagnostics.table import Block, Booleans, Integers, outermost
 from scoring.intervals import Floats
 
 RESAMPLES = 200
@@ -134,9 +134,10 @@ def trends(block: Block) -> pd.DataFrame:
 
 
 def pairs_of(block: Block) -> list[tuple[int, int]]:
-    """Each model and the next by compute, then the first and the last."""
-    near = list(itertools.pairwise(range(len(block.models))))
-    return near if len(near) < 2 else [*near, (0, len(block.models) - 1)]
+    """Each model and the next by compute; last the first and the last whose compute is known."""
+    far = outermost(block.compute)
+    near = itertools.pairwise(range(len(block.models)))
+    return [*(pair for pair in near if pair != far), far] if far[0] < far[1] else []
 
 
 def stability(block: Block) -> pd.DataFrame:

@@ -19,6 +19,10 @@ EXACT_UP_TO = 8
 """All n! orders of the models up to here (40,320), drawn ones beyond."""
 DRAWS = 9_999
 SEED = 0
+PAIRS = 4_000_000
+"""Pairs of sample and order over which a null share is averaged at most."""
+SAMPLES = 2_000
+"""Samples that are taken where there are more pairs."""
 
 
 @lru_cache(maxsize=8)
@@ -34,11 +38,13 @@ def orders(models: int) -> Integers:
     return rng.permuted(np.tile(np.arange(models), (DRAWS, 1)), axis=1)
 
 
-@lru_cache(maxsize=16)
-def _permuted(x: tuple[float, ...], method: str) -> Floats:
-    """Unit vectors of x under every order, shape (orders, d)."""
-    permuted = np.array(x)[orders(len(x))].T
-    return np.ascontiguousarray(unit_vectors(permuted, method).T)
+@lru_cache(maxsize=32)
+def _permuted(x: tuple[float, ...], method: str, most: int | None = None) -> Floats:
+    """Unit vectors of x under every order, or `most` drawn ones of these, shape (orders, d)."""
+    of = orders(len(x))
+    if most is not None and most < len(of):
+        of = np.random.default_rng(SEED).choice(of, most, replace=False)
+    return np.ascontiguousarray(unit_vectors(np.array(x)[of].T, method).T)
 
 
 @dataclass(frozen=True)
@@ -77,33 +83,49 @@ def null_of_mean(x: Floats, found: Correlations, method: str) -> Null:
     return Null(float(means.std()), above / total, beyond / total, exact, len(means))
 
 
-def null_share(x: Floats, values: Floats, method: str, threshold: float) -> float:
+def null_share(x: Floats, values: Floats, method: str, threshold: float) -> tuple[float, bool]:
     """Expected share of samples with a correlation above the threshold if order meant nothing.
 
     Each sample keeps its values, ties included, and every order of the models is equally likely.
+    Of ranks, and of two values, only the pattern of ties matters, and there are few of these.
+    Pearson's takes each sample's own values: beyond `PAIRS` pairs of sample and order it is
+    averaged over evenly spaced samples and drawn orders.
 
     Args:
         x: Shape (models,).
-        values: Shape (models, samples): the samples to average over.
+        values: Shape (models, samples).
         method: One of `METHODS`.
         threshold: As in the share.
+
+    Returns:
+        The share, NaN if no sample has a correlation; and whether it is exact.
     """
-    ordered = np.sort(values[:, ~np.isnan(values).any(axis=0)], axis=0)
+    usable = ~np.isnan(values).any(axis=0)
+    if method == "pearson":
+        usable &= np.isfinite(values).all(axis=0)
+    ordered = np.sort(values[:, usable], axis=0)
     counts = np.ones(ordered.shape[1])
-    if method != "pearson" or np.isin(ordered, (0.0, 1.0)).all():
-        # Only the pattern of ties matters: which values are above the one before.
+    most = None
+    exact = len(x) <= EXACT_UP_TO
+    if method != "pearson" or ((ordered == ordered[0]) | (ordered == ordered[-1])).all():
+        # Which values are above the one before.
         above = ordered[1:] > ordered[:-1]
         _, first, counts = np.unique(
             2.0 ** np.arange(len(above)) @ above, return_index=True, return_counts=True
         )
         ordered = np.concatenate([np.zeros((1, len(first))), above[:, first].cumsum(axis=0)])
+    elif ordered.shape[1] * len(orders(len(x))) > PAIRS:
+        exact = False
+        chosen = np.linspace(0, ordered.shape[1] - 1, min(ordered.shape[1], SAMPLES)).astype(int)
+        ordered, counts = ordered[:, chosen], counts[chosen]
+        most = PAIRS // len(chosen)
     unit = unit_vectors(ordered, method)
     defined = np.einsum("ds,ds->s", unit, unit) > 0.5
     if not defined.any():
-        return math.nan
-    permuted = _permuted(tuple(x.tolist()), method)
+        return math.nan, exact
+    permuted = _permuted(tuple(x.tolist()), method, most)
     shares = (permuted @ unit[:, defined] > threshold + TOLERANCE).mean(axis=0)
-    return float(np.average(shares, weights=counts[defined]))
+    return float(np.average(shares, weights=counts[defined])), exact
 
 
 def paired(

@@ -6,14 +6,15 @@ that belong to each number.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from scoring.diagnostics import chain, correlations, permutations, resample
 from scoring.diagnostics.correlations import METHODS, Correlations
+from scoring.diagnostics.forms import Form
 from scoring.diagnostics.table import Block, Integers, ScoreBlock
 from scoring.intervals import Floats
 from scoring.problems import Problem
@@ -22,8 +23,6 @@ THRESHOLD = 0.75
 """Above which a sample counts as predictable; Schaeffer et al. 2024, section 5."""
 RESAMPLES = 200
 SEED = 0
-NULL_SAMPLES = 24
-"""Samples over which the null of the share is averaged, evenly spaced."""
 PAIRS = (
     ("log_p_vocab_correct", "p_choices_correct"),
     ("p_choices_correct", "brier"),
@@ -37,12 +36,6 @@ WIDE_NATS = math.log(1e6)
 """A sample whose p_vocab spans more than this over the models has its Pearson made by one model."""
 
 
-def scores_of(block: Block, normalisation: str) -> dict[str, Floats]:
-    """Every step of the chain, shape (models, samples) each."""
-    ell = chain.normalised(block, normalisation)
-    return {name: score(ell, block.gold) for name, score in chain.SCORES.items()}
-
-
 def usable(block: Block | ScoreBlock) -> tuple[Integers, str]:
     """Places of the models to correlate over, and why there are none ("" if there are)."""
     places = np.flatnonzero(block.compute > 0)
@@ -50,14 +43,14 @@ def usable(block: Block | ScoreBlock) -> tuple[Integers, str]:
         return places, "no model has a compute above 0"
     if len(places) < correlations.FEWEST_MODELS:
         return places, f"{len(places)} models with compute are too few for a correlation"
-    if len(set(block.compute[places].tolist())) == 1:
+    if len(set(np.log10(block.compute[places]).tolist())) == 1:  # what is correlated with
         return places, "all models have equal compute"
     return places, ""
 
 
 def correlate(
     block: Block | ScoreBlock,
-    scores: Mapping[str, Floats],
+    scores: Mapping[str, Form],
     normalisation: str,
     problems: list[Problem],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[pd.DataFrame]]:
@@ -72,19 +65,17 @@ def correlate(
             problems.append(Problem(block.where, why, "did no correlations with compute"))
         return [], [], []
     x = np.log10(block.compute[places])
-    of_models = {name: values[places] for name, values in scores.items()}
+    of_models = {name: _only(form, places) for name, form in scores.items()}
     found = _found(x, of_models)
-    cluster = block.cluster if isinstance(block, Block) else None
-    clustered = cluster is not None
-    spread = _intervals(found, cluster)
+    spread = _intervals(found, block.cluster)
     base = {"family": block.family, "task": block.task, "normalisation": normalisation}
     rows, curves = [], []
     for (name, method), result in found.items():
         rows.append(
             base
             | {"score": name, "method": method}
-            | summary(result, clustered=clustered)
-            | {f"{key}_{end}": value for key, end, value in spread[name, method]}
+            | summary(result)
+            | spread[name, method]
             | _beside(x, of_models[name], method, name)
             | {"n_samples": len(result.by_sample), "n_models": len(x)}
             | {f"null_{key}": value for key, value in _null(x, result, method).items()}
@@ -96,8 +87,8 @@ def correlate(
         | {"first": first, "second": second, "method": method}
         | permutations.paired(
             x,
-            of_models[first],
-            of_models[second],
+            of_models[first].of(method),
+            of_models[second].of(method),
             (found[first, method], found[second, method]),
             method,
         )
@@ -108,23 +99,23 @@ def correlate(
     return rows, pairs, curves
 
 
-def _found(x: Floats, scores: Mapping[str, Floats]) -> dict[tuple[str, str], Correlations]:
-    """Correlations by score and method; p_vocab has the ranks of its logarithm."""
+def _only(form: Form, places: Integers) -> Form:
+    return Form(form.value[places], form.order[places], form.linear[places])
+
+
+def _found(x: Floats, scores: Mapping[str, Form]) -> dict[tuple[str, str], Correlations]:
+    """Correlations by score and method."""
     found = {}
-    for name, values in scores.items():
-        if name == "p_vocab_correct":
-            log_p = scores["log_p_vocab_correct"]
-            pearson = correlations.correlate(x, chain.scaled_p_vocab(log_p), ("pearson",))
-            found[name, "pearson"] = pearson["pearson"]
-            for method in METHODS[1:]:
-                found[name, method] = found["log_p_vocab_correct", method]
-            continue
-        for method, result in correlations.correlate(x, values).items():
-            found[name, method] = result
+    for name, form in scores.items():
+        by_method = correlations.correlate(x, form.linear, METHODS[:1])
+        by_method |= correlations.correlate(x, form.order, METHODS[1:])
+        constant = correlations.constant(form.order)
+        for method in METHODS:
+            found[name, method] = replace(by_method[method], constant=constant)
     return found
 
 
-def summary(found: Correlations, *, clustered: bool) -> dict[str, float]:
+def summary(found: Correlations) -> dict[str, float]:
     """Statistics of a distribution of correlations; NaN where no sample has one."""
     values = found.defined
     n = len(found.by_sample)
@@ -135,74 +126,59 @@ def summary(found: Correlations, *, clustered: bool) -> dict[str, float]:
     }
     if not len(values):
         names = (
-            "mean", "median", "median_low", "median_high", "q10", "q25", "q75", "q90", "sd", "area",
+            "mean", "median", "q10", "q25", "q75", "q90", "sd", "area", "minus_distance",
             "share_above",
         )  # fmt: skip
         return dict.fromkeys(names, math.nan) | shares | {"mean_constant_as_zero": 0.0}
-    low, high = (math.nan, math.nan) if clustered else _median_interval(values)
     q10, q25, median, q75, q90 = np.quantile(values, [0.1, 0.25, 0.5, 0.75, 0.9])
     return {
         "mean": float(values.mean()),
         "median": float(median),
-        "median_low": low,
-        "median_high": high,
         "q10": float(q10),
         "q25": float(q25),
         "q75": float(q75),
         "q90": float(q90),
         "sd": float(values.std()),
         "area": correlations.area(values),
+        "minus_distance": abs(float(values.mean())) - 1,
         "share_above": float((values > THRESHOLD + correlations.TOLERANCE).mean()),
         "mean_constant_as_zero": float(values.sum() / n),
     } | shares
 
 
-def _median_interval(values: Floats) -> tuple[float, float]:
-    """95 % by order statistics: how many of n fall below the median is binomial (n, 1/2).
-
-    It holds for any distribution and is where the bootstrap of a median tends to.
-    """
-    ordered = np.sort(values)
-    low, high = (int(stats.binom.ppf(tail, len(ordered), 0.5)) for tail in (0.025, 0.975))
-    return float(ordered[low]), float(ordered[min(high, len(ordered) - 1)])
-
-
 def _intervals(
     found: Mapping[tuple[str, str], Correlations], cluster: Integers | None
-) -> dict[tuple[str, str], list[tuple[str, str, float]]]:
-    """Bootstrap intervals of mean and share, over samples; all from the same draws."""
+) -> dict[tuple[str, str], dict[str, float]]:
+    """Intervals of mean, median and share over samples, by score and method."""
     values = np.stack([result.by_sample for result in found.values()], axis=1)
     above = np.where(np.isnan(values), np.nan, values > THRESHOLD + correlations.TOLERANCE)
-    columns = np.concatenate([values, above], axis=1)
-    low, high = resample.mean_interval(columns, cluster, RESAMPLES, SEED)
-    half = len(found)
+    ends = {
+        "mean": resample.mean_interval(values, cluster, RESAMPLES, SEED),
+        "median": resample.median_interval(values, cluster, RESAMPLES, SEED),
+        "share_above": resample.mean_interval(above, cluster, RESAMPLES, SEED),
+    }
     return {
-        key: [
-            (name, end, float(ends[place + shift]))
-            for name, shift in (("mean", 0), ("share_above", half))
-            for end, ends in (("low", low), ("high", high))
-        ]
+        key: {
+            f"{name}_{end}": float(both[k][place])
+            for name, both in ends.items()
+            for k, end in enumerate(("low", "high"))
+        }
         for place, key in enumerate(found)
     }
 
 
-def _beside(x: Floats, values: Floats, method: str, name: str) -> dict[str, float]:
+def _beside(x: Floats, form: Form, method: str, name: str) -> dict[str, Any]:
     """What a reader needs beside the share: its null, and what ties make of it."""
-    chosen = np.unique(np.linspace(0, values.shape[1] - 1, NULL_SAMPLES).astype(int))
-    few = values[:, chosen]
-    if name == "p_vocab_correct":
-        few = chain.scaled_p_vocab(np.log(np.maximum(few, np.finfo(float).tiny)))
-    if name == "accuracy":
-        few = values  # of zeros and ones there are few patterns: all samples can be taken
-    beside = {"null_share_above": permutations.null_share(x, few, method, THRESHOLD)}
+    values = form.of(method)
+    share, exact = permutations.null_share(x, values, method, THRESHOLD)
+    beside: dict[str, Any] = {"null_share_above": share, "null_share_exact": exact}
     if name == "accuracy":
         beside["ceiling_mean"] = _mean(correlations.ceiling(x, values, method))
         if method == "kendall":  # a coefficient of its own, and nearest to this one
             beside["gamma_mean"] = _mean(correlations.gamma(x, values))
     if name == "p_vocab_correct":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            wide = np.ptp(np.log(values), axis=0) > WIDE_NATS
-        beside["share_wide"] = float(wide.mean())
+        with np.errstate(invalid="ignore"):  # of two impossible ones
+            beside["share_wide"] = float((np.ptp(form.order, axis=0) > WIDE_NATS).mean())
     return beside
 
 
@@ -215,16 +191,11 @@ def _null(x: Floats, found: Correlations, method: str) -> dict[str, Any]:
     return vars(permutations.null_of_mean(x, found, method))
 
 
-def _jackknives(x: Floats, scores: Mapping[str, Floats], rows: list[dict[str, Any]]) -> None:
+def _jackknives(x: Floats, scores: Mapping[str, Form], rows: list[dict[str, Any]]) -> None:
     """Adds `jackknife_sd` and the least and the highest mean without one model."""
-    for name, values in scores.items():
-        if name == "p_vocab_correct":  # whose ranks are those of its logarithm
-            log_p = scores["log_p_vocab_correct"]
-            scaled = chain.scaled_p_vocab(log_p)
-            means = correlations.jackknife(x, scaled, METHODS[:1])
-            means |= correlations.jackknife(x, log_p, METHODS[1:])
-        else:
-            means = correlations.jackknife(x, values, METHODS)
+    for name, form in scores.items():
+        means = correlations.jackknife(x, form.linear, METHODS[:1])
+        means |= correlations.jackknife(x, form.order, METHODS[1:])
         for row in rows:
             if row["score"] == name:
                 own = means[row["method"]]

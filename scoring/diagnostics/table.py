@@ -56,7 +56,8 @@ class Block:
         family: Whose models.
         task: Which task.
         models: Names, by growing compute; those without compute come last.
-        compute: Training FLOPs of each model, shape (models,); NaN where unknown.
+        compute: Training FLOPs of each model, shape (models,); 0 of one that was not trained, NaN
+            where unknown.
         samples: Names of the samples, shape (samples,).
         loglik: Sum of token log-likelihoods [nats], shape (choices, models, samples); -inf where
             a sample has fewer choices.
@@ -89,7 +90,10 @@ class Block:
 
 @dataclass(frozen=True)
 class ScoreBlock:
-    """One task of which only a score a sample is known: shape (models, samples)."""
+    """One task of which only a score a sample is known: shape (models, samples).
+
+    The rest is as in `Block`.
+    """
 
     family: str
     task: str
@@ -97,6 +101,7 @@ class ScoreBlock:
     compute: Floats
     samples: NDArray[np.object_]
     score: Floats
+    cluster: Integers | None = None
 
     @property
     def where(self) -> str:
@@ -128,3 +133,13 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series:
         )
         return pd.Series(empty)
     return pd.Series(np.full(len(frame), np.nan))
+
+
+def outermost(compute: Floats) -> tuple[int, int]:
+    """Places of the models with the least and the most compute; of unknown ones the outermost.
+
+    Args:
+        compute: Of at least one model, by growing compute, unknown last.
+    """
+    known = int((~np.isnan(compute)).sum())
+    return 0, (known if known > 1 else len(compute)) - 1
