@@ -59,7 +59,7 @@ class Diagnosis:
         return disk.plain(found)
 
 
-_APART = ("correlations", "ccdf", "reliability", "mass_points")
+_APART = ("correlations", "ccdf", "reliability", "mass_points", "choice_trends")
 """Tables that do not stand in the JSON as they are."""
 
 
@@ -123,6 +123,7 @@ WORKERS = 2
 
 TABLES = (
     "correlations", "comparisons", "ccdf", "levels", "mass", "mass_points", "trends",
+    "choice_trends",
     "rank_stability", "attribution", "flips", "calibration", "reliability", "label_errors",
     "noise_crossings", "forecast", "fits",
 )  # fmt: skip
@@ -131,7 +132,6 @@ TABLES = (
 _PLAIN: dict[str, Callable[[Block], pd.DataFrame]] = {
     "mass": mass.joint,
     "mass_points": mass.points,
-    "trends": mass.trends,
     "rank_stability": mass.stability,
     "attribution": mass.attribution,
     "flips": flips.of_block,
@@ -152,6 +152,7 @@ def _of_block(block: Block, facts: pd.DataFrame, asked: Sequence[str] | None) ->
     problems: list[Problem] = []
     tables = _scale(block, asked, problems)
     tables |= {name: of(block) for name, of in _PLAIN.items()}
+    tables["trends"], tables["choice_trends"] = mass.trends(block)
     tables["calibration"], tables["reliability"] = calibration.of_block(block)
     tables["forecast"], tables["fits"] = forecast.of_block(block, facts, problems)
     return _Part(tables, problems)

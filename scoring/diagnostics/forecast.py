@@ -39,7 +39,7 @@ def of_block(
         Forecasts, one row a method, training set and model; fits, one row a curve.
     """
     places = block.with_compute()
-    if len(places) == 0 or len(set(block.compute[places].tolist())) < FEWEST_MODELS:
+    if len(set(np.log10(block.compute[places]).tolist())) < FEWEST_MODELS:
         if len(places):
             what = f"fewer than {FEWEST_MODELS} models of unlike compute"
             problems.append(Problem(block.where, what, "did no forecast"))
@@ -58,7 +58,7 @@ def of_block(
     rows = []
     for hidden in HELD_OUT:
         keep = len(places) - hidden
-        if keep < trend.FEWEST_MODELS or np.ptp(whole.compute[:keep]) == 0:
+        if keep < trend.FEWEST_MODELS or np.ptp(np.log10(whole.compute[:keep])) == 0:
             continue
         seen = _seen(whole, known, keep)
         tests = [

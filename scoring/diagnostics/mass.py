@@ -97,16 +97,18 @@ def slopes(x: Floats, loglik: Floats) -> tuple[Floats, Floats]:
         return loglik.mean(axis=-2) - slope * x.mean(), slope
 
 
-def trends(block: Block) -> pd.DataFrame:
-    """How the log-likelihood of a choice moves per decade of compute, by side.
+def trends(block: Block) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How the log-likelihood of a choice moves per decade of compute.
 
-    One row for the correct choices, one for the incorrect ones, one for the margin to the
-    likeliest incorrect one: mean and quantiles of the slopes [nats per decade], share rising.
+    Returns:
+        By side, of the correct choices, of the incorrect ones, and of the margin to the likeliest
+        incorrect one: mean and quantiles of the slopes [nats per decade], share rising. And of
+        every choice its slope, and its log-likelihood in the middle of the models [nats].
     """
     places = block.with_compute()
     x = np.log10(block.compute[places])
     if len(places) < correlations.FEWEST_MODELS or np.ptp(x) == 0:
-        return pd.DataFrame()
+        return pd.DataFrame(), pd.DataFrame()
     loglik = block.loglik[:, places]
     _, slope = slopes(x, loglik)
     correct = np.arange(len(slope))[:, None] == block.gold
@@ -130,7 +132,19 @@ def trends(block: Block) -> pd.DataFrame:
                 "n_undefined": len(values) - len(known),
             }
         )  # fmt: skip
-    return pd.DataFrame(rows)
+    sample, choice = np.nonzero(block.present.T)
+    by_choice = pd.DataFrame(
+        {
+            "family": block.family,
+            "task": block.task,
+            "sample_id": block.samples[sample],
+            "choice_idx": choice,
+            "is_gold": correct[choice, sample],
+            "level": loglik.mean(axis=1)[choice, sample],
+            "slope": slope[choice, sample],
+        }
+    )
+    return pd.DataFrame(rows), by_choice
 
 
 def pairs_of(block: Block) -> list[tuple[int, int]]:

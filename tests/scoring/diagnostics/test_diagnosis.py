@@ -323,3 +323,32 @@ def test_p_vocab_does_not_underflow(diagnose):
         name = "p_vocab_correct"
         assert row(far, name, method)["mean"] == pytest.approx(row(near, name, method)["mean"])
         assert row(far, name, method)["share_constant"] == 0
+
+
+def test_computes_that_differ_less_than_their_logarithms_are_equal(diagnose):
+    near = 1e18 * (1 + np.arange(4) * np.finfo(float).eps)
+    loglik, gold = trend(models=4, samples=12)
+    found = diagnose(tidy(loglik, gold, compute=near))
+    assert any("all models have equal compute; did no correlations" in text for text in told(found))
+    assert len(found.tables["levels"]) == 4
+
+
+def test_clusters_of_scores_widen_their_intervals(diagnose):
+    """Ten clusters of five equal samples."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "model": [f"m{k}" for k in np.arange(5).repeat(50)],
+            "compute": (10.0 ** np.arange(5)).repeat(50),
+            "task": "t",
+            "sample_id": [f"s{k}" for k in np.tile(np.arange(50), 5)],
+            "score": rng.normal(size=(5, 10)).repeat(5, axis=1).ravel(),
+        }
+    )
+    clusters = np.tile(np.arange(10).repeat(5), 5)
+    alone, together = (
+        row(diagnose(table), "score") for table in (frame, frame.assign(cluster=clusters))
+    )
+    for name in ("mean", "median", "share_above"):
+        width = [r[f"{name}_high"] - r[f"{name}_low"] for r in (alone, together)]
+        assert width[1] > 1.5 * width[0], name

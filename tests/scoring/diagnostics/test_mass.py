@@ -59,11 +59,42 @@ def test_the_sides_add_up(loglik):
 
 def test_slopes_are_those_of_the_truth():
     made = block(*trend(models=5, slope=2.0, edge=1.5, noise=0.0))
-    table = mass.trends(made).set_index("side")
+    table = mass.trends(made)[0].set_index("side")
     assert table["mean"].to_dict() == pytest.approx(
         {"correct": 3.5, "incorrect": 2.0, "margin": 1.5}
     )
     assert (table["share_rising"] == 1).all()
+
+
+def test_the_trend_of_each_choice_by_hand():
+    # Decades 18 to 20. Choice 0 of the first sample: -3, -2, -4: mean -3, slope (-4 - -3) / 2.
+    ell = [[[-3.0, -1.0], [-5.0, -np.inf]], [[-2.0, -1.0], [-4.0, -np.inf]],
+           [[-4.0, -3.0], [-3.0, -np.inf]]]  # fmt: skip
+    made = block(ell, [1, 0], present=[[1, 1], [1, 0]])
+    table = mass.trends(made)[1]
+    assert table["sample_id"].tolist() == ["s0", "s0", "s1"]
+    assert table["choice_idx"].tolist() == [0, 1, 0]
+    assert table["is_gold"].tolist() == [False, True, True]
+    assert table["level"].tolist() == pytest.approx([-3.0, -5 / 3, -4.0])
+    assert table["slope"].tolist() == pytest.approx([-0.5, -1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("compute", "far"),
+    [
+        ([0.0, 1e18, 1e19, 1e20], (0, 3)),  # an untrained model is the first, not the last
+        ([1e18, 1e19, 1e20, np.nan], (0, 2)),
+        ([1e18, np.nan, np.nan, np.nan], (0, 3)),  # one alone is no range
+        ([np.nan] * 4, (0, 3)),
+        ([1e18, 1e19, np.nan, np.nan], (0, 1)),
+    ],
+)
+def test_from_the_least_compute_to_the_most(compute, far):
+    loglik, gold = trend(models=4)
+    made = block(loglik, gold, compute=compute)
+    row = attributed(made)
+    assert (row["first"], row["second"]) == tuple(made.models[k] for k in far)
+    assert len(mass.pairs_of(made)) == len(set(mass.pairs_of(made)))
 
 
 def test_the_joint_mass_of_a_shared_trend():
