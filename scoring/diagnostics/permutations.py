@@ -19,9 +19,9 @@ EXACT_UP_TO = 8
 """All n! orders of the models up to here (40,320), drawn ones beyond."""
 DRAWS = 9_999
 SEED = 0
-PAIRS = 4_000_000
+PAIRS = 1_000_000
 """Pairs of sample and order over which a null share is averaged at most."""
-SAMPLES = 2_000
+SAMPLES = 1_000
 """Samples that are taken where there are more pairs."""
 
 

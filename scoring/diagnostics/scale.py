@@ -152,15 +152,14 @@ def _intervals(
     """Intervals of mean, median and share over samples, by score and method."""
     values = np.stack([result.by_sample for result in found.values()], axis=1)
     above = np.where(np.isnan(values), np.nan, values > THRESHOLD + correlations.TOLERANCE)
-    ends = {
-        "mean": resample.mean_interval(values, cluster, RESAMPLES, SEED),
-        "median": resample.median_interval(values, cluster, RESAMPLES, SEED),
-        "share_above": resample.mean_interval(above, cluster, RESAMPLES, SEED),
-    }
+    both = np.concatenate([values, above], axis=1)
+    of_means = np.array(resample.mean_interval(both, cluster, RESAMPLES, SEED))
+    mean, share = np.split(of_means, 2, axis=1)
+    median = resample.median_interval(values, cluster, RESAMPLES, SEED)
     return {
         key: {
-            f"{name}_{end}": float(both[k][place])
-            for name, both in ends.items()
+            f"{name}_{end}": float(ends[k][place])
+            for name, ends in (("mean", mean), ("median", median), ("share_above", share))
             for k, end in enumerate(("low", "high"))
         }
         for place, key in enumerate(found)

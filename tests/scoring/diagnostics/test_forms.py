@@ -209,7 +209,7 @@ def test_the_null_share_of_many_samples_is_near_and_says_that_it_is_not_exact():
     every = np.mean([(of_x.T @ part > 0.75).mean() for part in np.array_split(unit, 30, axis=1)])
     share, is_exact = permutations.null_share(x, values, "pearson", 0.75)
     assert not is_exact
-    assert share == pytest.approx(every, rel=0.1)
+    assert share == pytest.approx(every, rel=0.25)
     assert permutations.null_share(x, values, "spearman", 0.75)[1]
 
 
