@@ -26,11 +26,14 @@ def detokenize(rows) -> list[str]:
     return [" ".join(f"w{token}" for token in row if token > END) for row in rows]
 
 
+outputs = jax.jit(partial(MODEL.apply, train=False))
+
+
 def penalised(params, batch, hypothesis: tuple[int, ...], alpha: float) -> np.ndarray:
     """A hypothesis' score for each example, by the model at once and not step by step."""
     targets = np.ones(batch["inputs"].shape, np.int32)  # what is behind the end is not seen
     targets[:, : len(hypothesis)] = hypothesis
-    logits = MODEL.apply({"params": params}, {**batch, "targets": targets}, train=False)
+    logits = outputs({"params": params}, {**batch, "targets": targets})
     logs = np.asarray(jax.nn.log_softmax(logits[..., 1:]))  # 0 is no word
     total = logs[:, np.arange(len(hypothesis)), np.array(hypothesis) - 1].sum(axis=1)
     return total / ((5 + len(hypothesis)) / 6) ** alpha
