@@ -34,10 +34,10 @@ def read(path: Path) -> pd.DataFrame:
         values = pd.to_numeric(table[name], errors="coerce")
         wrong = ~np.isfinite(values) | (values < 0)
         if wrong.any():
-            row = int(np.argmax(wrong))
+            row = table[wrong].iloc[0]
             raise UserError(
-                f"{path}: {name} of {table['concept'].iloc[row]!r} (row {row + 1}) is "
-                f"{str(table[name].iloc[row])!r}; it is a number of at least 0."
+                f"{path}: {name} of {row['concept']!r} is {row[name]!r} in "
+                f"{plain.row(table.index[wrong][0])}; it is a number of at least 0."
             )
         table[name] = values.astype(float)
     for name in ("dataset", "model"):

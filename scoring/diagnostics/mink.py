@@ -48,17 +48,16 @@ def read(path: Path) -> pd.DataFrame:
     """
     table = plain.read(path, REQUIRED)
     parsed = []
-    for row, cell in enumerate(table["token_logprobs"], 1):
+    for number, cell in zip(table.index, table["token_logprobs"], strict=True):
+        where = f"{path}: token_logprobs in {plain.row(number)}"
         try:
             listed = json.loads(cell) if cell.strip().startswith("[") else cell.split()
             values = np.array(listed, float)
         except ValueError as error:
-            raise UserError(
-                f"{path}: token_logprobs of row {row} is no list of numbers."
-            ) from error
+            raise UserError(f"{where} is no list of numbers.") from error
         if not len(values) or np.isnan(values).any() or (values > 0).any():
             what = "is empty" if not len(values) else "has a value that is NaN or above 0"
-            raise UserError(f"{path}: token_logprobs of row {row} {what}.")
+            raise UserError(f"{where} {what}.")
         parsed.append(values)
     truths = {"1": 1.0, "true": 1.0, "0": 0.0, "false": 0.0, "": math.nan}
     member = pd.Series("", table.index) if "is_member" not in table else table["is_member"]

@@ -9,8 +9,13 @@ import pandas as pd
 from algoperf.errors import UserError
 
 
+def row(number: int) -> str:
+    """Where that row of a file is, in words; a table that was read has the number as its index."""
+    return f"row {number} (the header is row 1)"
+
+
 def read(path: Path, required: Sequence[str]) -> pd.DataFrame:
-    """Every cell as it stands, without spaces around it.
+    """Every cell as it stands, without spaces around it; the index is the row's number in the file.
 
     Args:
         path: A CSV file with a header, in UTF-8.
@@ -23,9 +28,9 @@ def read(path: Path, required: Sequence[str]) -> pd.DataFrame:
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = [
-                (number, [cell.strip() for cell in row])
-                for number, row in enumerate(csv.reader(lines, strict=True), 1)
-                if row
+                (number, [cell.strip() for cell in cells])
+                for number, cells in enumerate(csv.reader(lines, strict=True), 1)
+                if cells
             ]
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not text in UTF-8; save it as that.") from error
@@ -41,12 +46,12 @@ def read(path: Path, required: Sequence[str]) -> pd.DataFrame:
         raise UserError(f"{path} has no column {', '.join(absent)}; {told}.")
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise UserError(f"{path} has the column {', '.join(twice)} twice.")
-    for number, row in rows[1:]:
-        if len(row) != len(header):
+    for number, cells in rows[1:]:
+        if len(cells) != len(header):
             raise UserError(
-                f"{path}: row {number} (the header is row 1) has {len(row)} columns and the header "
-                f"{len(header)}."
+                f"{path}: {row(number)} has {len(cells)} columns and the header {len(header)}."
             )
     if len(rows) == 1:
         raise UserError(f"{path} has a header and no rows.")
-    return pd.DataFrame([row for _, row in rows[1:]], columns=header, dtype=str)
+    numbers, cells = zip(*rows[1:], strict=True)
+    return pd.DataFrame(cells, index=pd.Index(numbers), columns=header, dtype=str)

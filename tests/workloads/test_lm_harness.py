@@ -20,6 +20,9 @@ pytestmark = [
 ]
 
 
+EXTRA = "needs lm-evaluation-harness: pip install 'algoperf[lm_eval]'"
+
+
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory):
     """A trial of 80 steps that met its target, and so kept its parameters."""
@@ -42,7 +45,7 @@ def levels(found, normalisation):
 def test_the_harness_and_our_own_table_agree(trial, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    pytest.importorskip("lm_eval", reason="needs the extra lm_eval")
+    pytest.importorskip("lm_eval", reason=EXTRA)
     from workloads.metrics import lm_harness
 
     workload, variables = lm_harness.checkpoint(trial)
@@ -81,7 +84,7 @@ def test_the_harness_and_our_own_table_agree(trial, tmp_path, monkeypatch):
 
 
 def test_whole_texts_and_what_is_refused(trial):
-    pytest.importorskip("lm_eval", reason="needs the extra lm_eval")
+    pytest.importorskip("lm_eval", reason=EXTRA)
     from algoperf.errors import UserError
     from workloads.metrics import lm_harness
 

@@ -9,6 +9,7 @@ import pandas as pd
 from algoperf.errors import UserError
 from scoring.diagnostics import frequency, mink
 from scoring.diagnostics.readers import jsonl, lm_eval, olmes, tidy, trials
+from scoring.diagnostics.readers.samples import printable
 from scoring.diagnostics.table import Rows, concat
 from scoring.problems import Problem
 
@@ -83,6 +84,7 @@ def read(paths: Sequence[Path]) -> Found:
         raise UserError(
             "Tables of choices and tables of scores alone cannot be diagnosed together."
         )
+    problems = [Problem(*map(printable, (p.path, p.problem, p.action))) for p in problems]
     rows = Rows(concat(frames), problems) if frames else None
     return replace(found, rows=rows, problems=[] if rows else problems)
 

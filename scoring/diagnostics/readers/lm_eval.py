@@ -15,13 +15,14 @@ from typing import Any
 
 import pandas as pd
 
-from scoring.diagnostics.readers import jsonl
+from scoring.diagnostics.readers import jsonl, samples
+from scoring.diagnostics.readers.gold import gold_of
 from scoring.diagnostics.readers.samples import (
     NO_LOGLIKS,
+    Fault,
     NoSampleError,
     Sample,
     frame,
-    gold_of,
     number,
 )
 from scoring.diagnostics.table import Rows
@@ -30,6 +31,8 @@ from scoring.problems import Problem
 _FILE = re.compile(r"samples_(?P<task>.+?)(?:_(?P<date>\d{4}-\d{2}-\d{2}T[^.]*(?:\.\d+)?))?$")
 _REQUEST = re.compile(r"gen_args_\d+")
 _ODD = "requests that are not of a prompt and a continuation"
+_NAMING = ("peft", "delta", "pretrained", "model", "path", "engine")
+"""Arguments that name the model, in the order in which the tool itself looks for them."""
 _TRUTHS = {"True", "False", "true", "false", "1", "0", "1.0", "0.0"}
 
 
@@ -43,20 +46,8 @@ def read(path: Path) -> Rows:
     problems: list[Problem] = []
     model, task = _model_and_task(path, problems)
     found: dict[str, list[Sample]] = {}
-    odd: dict[str, list[int]] = {}
-    for line, record in jsonl.records(path, problems):
-        try:
-            sample, contradicts = _sample(record)
-        except NoSampleError as error:
-            odd.setdefault(str(error), []).append(line)
-            continue
+    for record, sample in samples.read(path, _sample, problems):
         found.setdefault(str(record.get("filter", "none")), []).append(sample)
-        if contradicts:
-            odd.setdefault("its acc contradicts its target and log-likelihoods", []).append(line)
-    for what, lines in odd.items():
-        kept = what.startswith("its acc")
-        text = f"line {lines[0]}{f' and {len(lines) - 1} more' if len(lines) > 1 else ''}: {what}"
-        problems.append(Problem(str(path), text, "took the target's word" if kept else "left out"))
     if not found:
         return Rows(pd.DataFrame(), problems)
     chosen = "none" if "none" in found else next(iter(found))
@@ -67,39 +58,55 @@ def read(path: Path) -> Rows:
 
 
 def _model_and_task(path: Path, problems: list[Problem]) -> tuple[str, str]:
+    """The file's own name wins: before 0.4.3 the last of several runs wrote `results.json`."""
     folder = path.resolve().parent
     match = _FILE.match(path.stem)
-    if match and match["date"]:
-        results = jsonl.document(folder / f"results_{match['date']}.json")
-        return _model(results, folder.name), match["task"]
-    results = jsonl.document(folder / "results.json")
-    tasks = [t for key in ("configs", "results") for t in results.get(key) or {}]
-    task = max((t for t in tasks if path.stem.endswith(f"_{t}")), key=len, default="")
-    if task:
-        arguments = path.stem.removesuffix(f"_{task}")
-        pretrained = re.search(r"pretrained__([^,]+)", arguments)
-        return _model(results, pretrained[1] if pretrained else folder.name), task
-    if match:
-        return _model(results, folder.name), match["task"]
-    what = "does not name its task, and no results.json beside it does"
-    problems.append(Problem(str(path), what, f"called the task {path.stem!r}"))
-    return _model(results, folder.name), path.stem
+    date = match["date"] if match else None
+    results = jsonl.document(folder / (f"results_{date}.json" if date else "results.json"))
+    task = match["task"] if match else ""
+    if date:
+        return _of_results(results, folder.name), task
+    tasks = [str(t) for key in ("configs", "results") for t in jsonl.mapping(results.get(key))]
+    known = max((t for t in tasks if path.stem.endswith(f"_{t}")), key=len, default="")
+    own = path.stem.removesuffix(f"_{known}") if known else path.stem
+    # In the file's name, `=` and `/` of the arguments are `__`.
+    arguments = dict(re.findall(r"([^,]+?)__([^,]+)", own))
+    if named := _named(arguments):
+        model = _with_revision(named, arguments.get("revision"))
+    else:
+        model = _of_results(results, folder.name)
+    if not (known or task):
+        what = "does not tell its task, nor does a results.json beside it"
+        action = (
+            f"called the model {model!r} and the task {path.stem!r}; the name "
+            "<model>/samples_<task>.jsonl tells both"
+        )
+        problems.append(Problem(str(path), what, action))
+    return model, known or task or path.stem
 
 
-def _model(results: Mapping[str, Any], otherwise: str) -> str:
-    """The model as its folder is named, with its revision if it is not the main one."""
-    config = results.get("config") or {}
-    arguments = config.get("model_args") or ""
+def _of_results(results: Mapping[str, Any], otherwise: str) -> str:
+    config = jsonl.mapping(results.get("config"))
+    arguments = config.get("model_args")
     if isinstance(arguments, str):
         arguments = dict(re.findall(r"([^,=\s]+)=([^,]+)", arguments))
-    name = results.get("model_name") or arguments.get("pretrained") or otherwise
-    revision = arguments.get("revision") or config.get("model_revision") or "main"
+    arguments = jsonl.mapping(arguments)
+    name = results.get("model_name") or _named(arguments) or otherwise
+    return _with_revision(name, arguments.get("revision") or config.get("model_revision"))
+
+
+def _named(arguments: Mapping[str, Any]) -> Any:
+    return next((arguments[key] for key in _NAMING if arguments.get(key)), "")
+
+
+def _with_revision(name: Any, revision: Any) -> str:
+    """The model as its folder is named, with its revision if it is not the main one."""
     name = re.sub(r"[\"<>:/\|\\?\*\[\]]+", "__", str(name))
-    return name if revision == "main" or "@" in name else f"{name}@{revision}"
+    return name if str(revision or "main") == "main" or "@" in name else f"{name}@{revision}"
 
 
-def _sample(record: Mapping[str, Any]) -> tuple[Sample, bool]:
-    """One record as a sample, and whether it contradicts itself.
+def _sample(record: Mapping[str, Any]) -> tuple[Sample, Fault | None]:
+    """One record as a sample, and what is wrong with it.
 
     Raises:
         NoSampleError: If it is no multiple-choice sample.
@@ -117,25 +124,26 @@ def _sample(record: Mapping[str, Any]) -> tuple[Sample, bool]:
     texts = [text.removeprefix(" ") for _, text in arguments]
     prompts = [prompt for prompt, _ in arguments]
     same_texts = len(texts) > 1 and len(set(texts)) == 1 and len(set(prompts)) > 1
-    hit = number(record.get("acc"))
     target = record.get("target")
-    gold, contradicts = gold_of(target, texts, loglik, hit, same_texts=same_texts)
+    gold = gold_of(
+        target, texts, loglik, number(record.get("acc")), record.get("doc"), same_texts=same_texts
+    )
     extra: dict[str, Sequence[float]] = {"loglik_uncond": uncond} if uncond else {}
     if texts:
         extra |= {
             "n_chars": [len(text) for text in texts],
-            "n_bytes": [len(text.encode()) for text in texts],
+            "n_bytes": [len(_utf8(text)) for text in texts],
         }
     sample = Sample(
         key=_key(record),
         number=str(record.get("doc_id")),
         loglik=loglik,
-        gold=gold,
+        gold=gold.choices,
         extra=extra,
-        prompt=record.get("prompt_hash") or (_hash(prompts[0]) if prompts else ""),
-        target=record.get("target_hash") or ("" if target is None else _hash(str(target))),
+        prompt=str(record.get("prompt_hash") or (_hash(prompts[0]) if prompts else "")),
+        target=str(record.get("target_hash") or ("" if target is None else _hash(str(target)))),
     )
-    return sample, contradicts
+    return sample, gold.fault
 
 
 def _logliks(record: Mapping[str, Any]) -> list[float]:
@@ -187,4 +195,9 @@ def _key(record: Mapping[str, Any]) -> str:
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return hashlib.sha256(_utf8(text)).hexdigest()
+
+
+def _utf8(text: str) -> bytes:
+    """In a file, a text may hold half of a surrogate pair, which is no text in UTF-8."""
+    return text.encode("utf-8", "surrogatepass")

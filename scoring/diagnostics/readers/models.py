@@ -1,6 +1,6 @@
 """What is known of the models: family, parameters, tokens, training compute."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,11 +9,19 @@ import pandas as pd
 
 from algoperf.errors import UserError
 from scoring.diagnostics import plain
-from scoring.diagnostics.table import FACTS, Rows
+from scoring.diagnostics.readers.matching import Key, matches
+from scoring.diagnostics.table import FACTS, Booleans, Rows
+from scoring.intervals import Floats
 from scoring.problems import Problem
 
 FLOPS_PER_PARAMETER_AND_TOKEN = 6
 """C = 6 N D. Kaplan et al. 2020, arXiv:2001.08361, section 2.1."""
+_ALLOWED = {
+    "compute": "a number",
+    "parameters": "a finite number above 0",
+    "tokens": "a finite number of at least 0",
+}
+"""A model that has seen no tokens is there, untrained; compute is looked at where it is needed."""
 
 
 @dataclass(frozen=True)
@@ -34,62 +42,66 @@ def read(path: Path) -> pd.DataFrame:
     """Reads a `models.csv`: `model`, and of `family`, `parameters`, `tokens`, `compute` some.
 
     Returns:
-        Index `model`; `family` ("" if not given) and `FACTS`; compute is 6ND where only those
-        are given.
+        Index (family, model), the family "" if not given; columns `FACTS`; compute is 6ND where
+        only those are given.
 
     Raises:
         UserError: If it is no such table.
     """
     table = plain.read(path, ["model"])
-    if twice := sorted(set(table["model"][table["model"].duplicated()])):
-        raise UserError(f"{path} has the model {', '.join(twice)} more than once.")
-    facts = pd.DataFrame({"family": table.get("family", "")}, index=table.index)
-    for name in FACTS:
-        facts[name] = _numbers(path, table, name)
+    keys = pd.MultiIndex.from_arrays(
+        [table.get("family", pd.Series("", table.index)), table["model"]],
+        names=["family", "model"],
+    )
+    if twice := sorted(set(keys[keys.duplicated()])):
+        told = ", ".join(f"{model} of {family}" if family else model for family, model in twice)
+        raise UserError(f"{path} has the model {told} more than once.")
+    facts = pd.DataFrame({name: _numbers(path, table, name) for name in FACTS})
     product = FLOPS_PER_PARAMETER_AND_TOKEN * facts["parameters"] * facts["tokens"]
     facts["compute"] = facts["compute"].fillna(product)
-    return facts.set_index(pd.Index(table["model"], name="model"))
+    return facts.set_index(keys)
 
 
 def _numbers(path: Path, table: pd.DataFrame, name: str) -> pd.Series:
     if name not in table:
         return pd.Series(np.nan, index=table.index)
-    values = pd.to_numeric(table[name].replace("", "nan"), errors="coerce")
+    values = pd.to_numeric(table[name].replace("", "nan"), errors="coerce").astype(float)
     wrong = values.isna() & ~table[name].str.lower().isin(["", "nan", "na", "none"])
+    wrong |= _impossible(name, values.to_numpy())
     if wrong.any():
         row = table[wrong].iloc[0]
-        raise UserError(f"{path}: {name} of {row['model']} is {row[name]!r}, which is no number.")
-    return values.astype(float)
+        raise UserError(
+            f"{path}: {name} of {row['model']} is {row[name]!r} in "
+            f"{plain.row(table.index[wrong][0])}; it must be {_ALLOWED[name]}, or empty."
+        )
+    return values
+
+
+def _impossible(name: str, values: Floats) -> Booleans:
+    """Where a number is none that a model can have; NaN is unknown."""
+    if name == "compute":
+        return np.zeros(len(values), bool)
+    return np.isinf(values) | (values < 0) | ((name == "parameters") & (values == 0))
 
 
 def join(rows: Rows, given: pd.DataFrame | None) -> tuple[Rows, Models]:
     """Joins the models of a long table with a `models.csv`; that one's word counts.
 
-    Names match as they are, or as folder names (`org__model` for `org/model`), or by the part
-    behind the organisation where that is not ambiguous; a revision (`@step3`) has a row of its
-    own or its model's.
-
     Returns:
         The table, its families as given, and what is known of each model.
+
+    Raises:
+        UserError: If the long table says two things of one model, or what is impossible.
     """
     problems: list[Problem] = []
     frame = rows.frame
-    own = _recorded(frame)
-    if given is None:
-        found = own
-    else:
-        names = own.index.get_level_values("model").unique()
-        match = _matches([str(name) for name in names], given.index, problems)
-        problems += [
-            Problem(name, "is not in the table of models", "took what its file says")
-            for name in sorted(str(name) for name, known in match.items() if known is None)
-        ]
-        problems += [
-            Problem(str(name), "is in the table of models and in no file", "left it out")
-            for name in given.index
-            if name not in match.values()
-        ]
-        frame = frame.assign(family=_families(frame, given, match))
+    found = _recorded(frame)
+    if given is not None:
+        names = [(str(family), str(model)) for family, model in found.index]
+        match = matches(
+            names, [(str(family), str(model)) for family, model in given.index], problems
+        )
+        frame = frame.assign(family=_families(frame, match))
         found = _override(_recorded(frame), given, match, problems)
     product = FLOPS_PER_PARAMETER_AND_TOKEN * found["parameters"] * found["tokens"]
     found["compute"] = found["compute"].fillna(product)
@@ -101,7 +113,7 @@ def _recorded(frame: pd.DataFrame) -> pd.DataFrame:
     """What the table itself says of each model.
 
     Raises:
-        UserError: If it says two things of one model.
+        UserError: If it says two things of one model, or what is impossible.
     """
     family, model = frame["family"].cat, frame["model"].cat
     key = family.codes.to_numpy(np.intp) * len(model.categories) + model.codes.to_numpy(np.intp)
@@ -129,52 +141,24 @@ def _recorded(frame: pd.DataFrame) -> pd.DataFrame:
                     f"row and {value[key[unlike][0]]:g} in another."
                 )
         table[name] = value[there]
+        if (wrong := _impossible(name, value[there])).any():
+            family_of, model_of = index[wrong][0]
+            raise UserError(
+                f"{name} of the model {model_of} ({family_of}) is {value[there][wrong][0]:g}; it "
+                f"must be {_ALLOWED[name]}."
+            )
     return table
 
 
-def _matches(
-    names: Iterable[str], known: pd.Index, problems: list[Problem]
-) -> dict[str, str | None]:
-    """Each model's name in the table of models; one for two models that are not one is none."""
-    match = {name: _match(name, known) for name in names}
-    for row in known:
-        own = [name for name, found in match.items() if found == row]
-        # Revisions of a model may share its row; models of several organisations may not.
-        if len({name.partition("@")[0] for name in own}) > 1:
-            exact = row.replace("/", "__")
-            wrong = [n for n in own if n.replace("/", "__").partition("@")[0] != exact]
-            match |= dict.fromkeys(wrong)
-            what = f"could mean {' or '.join(own)}"
-            action = f"did not take it for {', '.join(wrong)}"
-            problems.append(Problem(str(row), what, action))
-    return match
-
-
-def _match(name: str, known: Iterable[str]) -> str | None:
-    """The name in the table of models that means the same model."""
-
-    def folder(text: str) -> str:
-        return text.replace("/", "__")
-
-    for wanted in (folder(name), folder(name).partition("@")[0]):
-        exact = [other for other in known if folder(other) == wanted]
-        tail = wanted.rpartition("__")[2]
-        last = [other for other in known if folder(other).rpartition("__")[2] == tail]
-        for found in (exact, last):
-            if len(found) == 1:
-                return found[0]
-    return None
-
-
-def _families(frame: pd.DataFrame, given: pd.DataFrame, match: dict[str, str | None]) -> pd.Series:
+def _families(frame: pd.DataFrame, match: Mapping[Key, Key | None]) -> pd.Series:
     """The family of each row: as given, as recorded where none is given."""
     family, model = frame["family"].cat, frame["model"].cat
-    told = [given["family"].get(match.get(name) or "", "") for name in model.categories]
-    names = pd.Index([*family.categories, *told]).unique()
-    wanted = names.get_indexer(pd.Index(told))[model.codes.to_numpy(np.intp)]
-    recorded = names.get_indexer(family.categories)[family.codes.to_numpy(np.intp)]
-    unsaid = np.array([name == "" for name in told])[model.codes.to_numpy(np.intp)]
-    codes = np.where(unsaid, recorded, wanted)
+    wanted = {name: row[0] for name, row in match.items() if row is not None and row[0]}
+    every = [(str(one), str(other)) for one in family.categories for other in model.categories]
+    told = pd.Index([wanted.get(name, name[0]) for name in every])
+    names = told.unique()
+    place = family.codes.to_numpy(np.intp) * len(model.categories) + model.codes.to_numpy(np.intp)
+    codes = names.get_indexer(told)[place]
     families = pd.Categorical.from_codes(codes, categories=names).remove_unused_categories()
     return pd.Series(families, index=frame.index)
 
@@ -182,13 +166,14 @@ def _families(frame: pd.DataFrame, given: pd.DataFrame, match: dict[str, str | N
 def _override(
     own: pd.DataFrame,
     given: pd.DataFrame,
-    match: dict[str, str | None],
+    match: Mapping[Key, Key | None],
     problems: list[Problem],
 ) -> pd.DataFrame:
+    """What the tables say of each model (`own`, by the family as given), that of models first."""
+    rows = {(row[0] or name[0], name[1]): row for name, row in match.items() if row is not None}
     columns = {name: own[name].to_numpy(float).copy() for name in FACTS}
-    for place, (_, model) in enumerate(own.index):
-        known = match[model]
-        if known is None:
+    for place, (family, model) in enumerate(own.index):
+        if (known := rows.get((str(family), str(model)))) is None:
             continue
         row = given.index.get_loc(known)
         for name in FACTS:

@@ -12,17 +12,17 @@ from typing import Any
 
 import pandas as pd
 
-from scoring.diagnostics.readers import jsonl
+from scoring.diagnostics.readers import jsonl, samples
+from scoring.diagnostics.readers.gold import gold_of
 from scoring.diagnostics.readers.samples import (
     NO_LOGLIKS,
+    Fault,
     NoSampleError,
     Sample,
     frame,
-    gold_of,
     number,
 )
 from scoring.diagnostics.table import Rows
-from scoring.problems import Problem
 
 _FILE = re.compile(r"task-\d+-(?P<task>.+)-predictions$")
 _COLUMNS = {"num_tokens": "n_tokens", "num_chars": "n_chars", "sum_logits_uncond": "loglik_uncond"}
@@ -35,29 +35,21 @@ def knows(record: Mapping[str, Any]) -> bool:
 
 def read(path: Path) -> Rows:
     """Reads one predictions file; a task that is not multiple choice is told and left out."""
-    problems: list[Problem] = []
+    problems = []
     match = _FILE.match(path.stem)
     task = match["task"] if match else path.stem.removesuffix("-predictions")
     beside = jsonl.document(
         path.with_name(path.name.replace("-predictions.jsonl", "-metrics.json"))
     )
-    config = beside.get("model_config") or {}
+    config = jsonl.mapping(beside.get("model_config"))
     name = config.get("model") or path.resolve().parent.name
     revision = config.get("revision") or "main"
     model = str(name).replace("/", "__") + ("" if revision == "main" else f"@{revision}")
-    found, odd = [], {}
-    for line, record in jsonl.records(path, problems):
-        try:
-            found.append(_sample(record))
-        except NoSampleError as error:
-            odd.setdefault(str(error), []).append(line)
-    for what, lines in odd.items():
-        text = f"line {lines[0]}{f' and {len(lines) - 1} more' if len(lines) > 1 else ''}: {what}"
-        problems.append(Problem(str(path), text, "left out"))
+    found = [sample for _, sample in samples.read(path, _sample, problems)]
     return Rows(frame(model, task, found) if found else pd.DataFrame(), problems)
 
 
-def _sample(record: Mapping[str, Any]) -> Sample:
+def _sample(record: Mapping[str, Any]) -> tuple[Sample, Fault | None]:
     outputs = record.get("model_output")
     of_choices = isinstance(outputs, list) and all(isinstance(each, dict) for each in outputs)
     if (
@@ -74,7 +66,7 @@ def _sample(record: Mapping[str, Any]) -> Sample:
     metrics = record.get("metrics")
     label = record.get("label")
     target = metrics.get("correct_choice", label) if isinstance(metrics, dict) else label
-    gold, _ = gold_of(target, [], loglik, math.nan, same_texts=False)
+    gold = gold_of(target, [], loglik)
     extra: dict[str, Sequence[float]] = {
         ours: [number(each[theirs]) for each in outputs]
         for theirs, ours in _COLUMNS.items()
@@ -85,13 +77,14 @@ def _sample(record: Mapping[str, Any]) -> Sample:
                             for each, total in zip(outputs, loglik, strict=True)]  # fmt: skip
     number_of = str(record.get("doc_id"))
     native = record.get("native_id")
-    return Sample(
+    sample = Sample(
         key=number_of if native is None else str(native),
         number=number_of,
         loglik=loglik,
-        gold=gold,
+        gold=gold.choices,
         extra=extra,
     )
+    return sample, gold.fault
 
 
 def _bytes(per_byte: float, total: float) -> float:

@@ -1,21 +1,32 @@
 """Samples as the tools of others log them: one object a sample, to rows of the choice table."""
 
-import ast
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from scoring.diagnostics.readers import jsonl
 from scoring.diagnostics.table import EXTRA_NUMBERS, UNNAMED
+from scoring.problems import Problem
 
 NO_LOGLIKS = "no log-likelihoods of choices (is the task multiple choice?)"
 
 
 class NoSampleError(Exception):
     """A record that is not a multiple-choice sample; the message says why."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a record. Those of one kind are told as one, in the words of the first."""
+
+    kind: str
+    told: str
+    action: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,34 @@ class Sample:
     extra: Mapping[str, Sequence[float]] = field(default_factory=dict)
     prompt: str = ""
     target: str = ""
+
+
+def read(
+    path: Path,
+    sample_of: Callable[[Mapping[str, Any]], tuple[Sample, Fault | None]],
+    problems: list[Problem],
+) -> Iterator[tuple[Mapping[str, Any], Sample]]:
+    """Every record that is a sample, with it; what is wrong with records is told at the end.
+
+    Args:
+        path: A file of records.
+        sample_of: A record's sample and what is wrong with it; raises `NoSampleError`.
+        problems: Where it is told.
+    """
+    faults: dict[str, list[tuple[int, Fault]]] = {}
+    for line, record in jsonl.records(path, problems):
+        try:
+            sample, fault = sample_of(record)
+        except (NoSampleError, RecursionError) as error:
+            told = str(error) if isinstance(error, NoSampleError) else "it is nested too deeply"
+            fault = Fault(told, told, "left out")
+        else:
+            yield record, sample
+        if fault is not None:
+            faults.setdefault(fault.kind, []).append((line, fault))
+    for (line, first), *others in faults.values():
+        more = f" and {len(others)} more" if others else ""
+        problems.append(Problem(str(path), f"line {line}{more}: {first.told}", first.action))
 
 
 def frame(model: str, task: str, samples: Sequence[Sample]) -> pd.DataFrame:
@@ -74,7 +113,8 @@ def frame(model: str, task: str, samples: Sequence[Sample]) -> pd.DataFrame:
 
 
 def _repeated(values: Sequence[str | None], sizes: np.ndarray) -> pd.Categorical:
-    codes, names = pd.factorize(np.array(values, object))
+    texts = [None if value is None else printable(value) for value in values]
+    codes, names = pd.factorize(np.array(texts, object))
     return pd.Categorical.from_codes(np.repeat(codes, sizes), categories=pd.Index(names, dtype=str))
 
 
@@ -97,64 +137,10 @@ def number(value: Any) -> float:
     """A number that may stand as a string; NaN if it is none."""
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 
-def golds_of(target: Any, texts: Sequence[str], size: int) -> list[list[int]]:
-    """What a target may mean, likeliest first: a list of correct choices each.
-
-    Args:
-        target: An index, a list of them, or a text; any of these as a string.
-        texts: The choices' texts, as far as they are known.
-        size: How many choices there are.
-    """
-    meanings = []
-    value = target
-    if isinstance(value, str) and value.strip().startswith("["):
-        try:
-            value = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
-            value = target
-    if isinstance(value, list | tuple):
-        return [sorted({g for each in value for m in golds_of(each, texts, size)[:1] for g in m})]
-    index = number(value)
-    if index.is_integer() and 0 <= index < size:
-        meanings.append([int(index)])
-    same = [k for k, text in enumerate(texts) if text.strip() == str(target).strip()]
-    if len(same) == 1 and same not in meanings:
-        meanings.append(same)
-    return meanings
-
-
-def gold_of(
-    target: Any, texts: Sequence[str], loglik: Sequence[float], hit: float, *, same_texts: bool
-) -> tuple[list[int], bool]:
-    """The correct choices of a sample.
-
-    Where the tool recorded whether the likeliest choice was correct, that decides between what
-    the target may mean. Where the choices are in the prompt (`same_texts`: winogrande), the target
-    is no choice, and of two choices the record alone tells the correct one.
-
-    Args:
-        target: As recorded.
-        texts: The choices' texts.
-        loglik: Their log-likelihoods.
-        hit: 1 if the likeliest (the first of several) was correct, 0 if not, NaN if unknown.
-        same_texts: Whether all choices have the same text.
-
-    Returns:
-        The correct choices (none if the target is none of the choices), and whether target and
-        record contradict each other.
-    """
-    likeliest = int(np.argmax(loglik)) if len(loglik) else -1
-    if same_texts and not math.isnan(hit):
-        if hit == 1:
-            return [likeliest], False
-        if len(loglik) == 2:
-            return [1 - likeliest], False
-    meanings = golds_of(target, [] if same_texts else texts, len(loglik))
-    if not meanings or math.isnan(hit) or any(math.isnan(value) for value in loglik):
-        return (meanings[0] if meanings else []), False
-    agreeing = [gold for gold in meanings if (likeliest in gold) == (hit == 1)]
-    return (agreeing or meanings)[0], not agreeing
+def printable(text: str) -> str:
+    """The text as files hold it: half of a surrogate pair, which UTF-8 cannot, as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

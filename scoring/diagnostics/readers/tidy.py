@@ -12,6 +12,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from algoperf.errors import UserError
+from scoring.diagnostics import plain
 from scoring.diagnostics.table import (
     CORRECTED,
     EXTRA_NAMES,
@@ -41,7 +42,7 @@ _TRUE = ["1", "1.0", "True", "TRUE", "true"]
 _FALSE = ["0", "0.0", "False", "FALSE", "false"]
 _NUMBER = "a number, `-inf`, or `nan` or nothing where it is not known"
 _TRUTH = "1 or 0, True or False"
-_HEADER = "(the header is row 1)"
+_PLACE = "a number that counts the choices of a sample from 0"
 _CONVERSION = re.compile(
     r"In CSV column #(?P<column>\d+): (?:Row #(?P<row>\d+): )?"
     r"CSV conversion error to (?P<kind>\w+): (?:invalid value '(?P<value>.*)')?",
@@ -124,7 +125,14 @@ def _row(path: Path, place: int) -> str:
     """Where a reader finds the row of that place, as `_fault` counts."""
     if path.suffix.lower() == ".parquet":
         return f"row {place + 1}"
-    return f"row {place + 2} {_HEADER}"
+    return plain.row(place + 2)
+
+
+def _allowed(name: str) -> str:
+    """What a column may hold."""
+    if name == "choice_idx":
+        return _PLACE
+    return _TRUTH if _TYPES[name] == pa.bool_() else _NUMBER
 
 
 def columns_of(path: Path) -> list[str]:
@@ -190,13 +198,12 @@ def _fault(path: Path, told: str) -> str:
     """What is wrong with a CSV file, from pyarrow's words; as they are where they are others."""
     if found := _CONVERSION.search(told):
         name = columns_of(path)[int(found["column"])]
-        where = f" in row {found['row']} {_HEADER}" if found["row"] else ""
+        where = f" in {plain.row(int(found['row']))}" if found["row"] else ""
         if found["value"] is None:  # not a value, but what it is written in
             return f"{name}{where} is not text in UTF-8; save the file as that."
-        allowed = _TRUTH if _TYPES[name] == pa.bool_() else _NUMBER
-        return f"{name} is {found['value']!r}{where}; it must be {allowed}."
+        return f"{name} is {found['value']!r}{where}; it must be {_allowed(name)}."
     if found := _WIDTH.search(told):
-        where = f"row {found['row']} {_HEADER}" if found["row"] else "a row"
+        where = plain.row(int(found["row"])) if found["row"] else "a row"
         return (
             f"{where} has {found['found']} columns and the header {found['wanted']}. Is the file "
             "cut off, or does a name hold a comma or a quotation mark without quotes around it?"
@@ -252,7 +259,7 @@ def _cast(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         first = int(np.argmax(wrong))
         raise UserError(
             f"{path}: {name} is {values.iloc[first]!r} in {_row(path, first)}; it must be "
-            f"{_TRUTH if kind == pa.bool_() else _NUMBER}."
+            f"{_allowed(name)}."
         )
     return pa.chunked_array([pa.array(parsed, kind, from_pandas=True)])
 

@@ -14,6 +14,7 @@ import pandas as pd
 from algoperf.records import ASIDE, MANIFEST, read_manifest
 from algoperf.spec import Status
 from scoring.diagnostics.readers import tidy
+from scoring.diagnostics.readers.samples import printable
 from scoring.diagnostics.table import Rows
 from scoring.problems import Problem
 
@@ -72,7 +73,7 @@ def read(table: Path) -> Rows:
     problems = list(found.problems)
     family, model = _names(manifest)
     for name, value in (("family", family), ("model", model)):
-        frame[name] = pd.Categorical([value]).take([0] * len(frame))
+        frame[name] = pd.Categorical([printable(value)]).take([0] * len(frame))
     if manifest["ending"]["status"] == Status.TARGET_REACHED:
         what = f"ended where it reached its target, at {last}, and not where its training would end"
         problems.append(Problem(f"{family}: {model}", what, "kept it"))

@@ -1,6 +1,7 @@
 """Flips, calibration, labels, Min-K% and concept frequency: by hand, by law, against libraries."""
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -164,12 +165,16 @@ def test_min_k_tells_members(tmp_path):
 
 @pytest.mark.parametrize(
     ("cell", "message"),
-    [("high", "is no list of numbers"), ("-1 0.5", "NaN or above 0"), ("", "row 1 is empty")],
+    [
+        ("high", "is no list of numbers"),
+        ("-1 0.5", "NaN or above 0"),
+        ("", "row 2 (the header is row 1) is empty"),
+    ],
 )
 def test_token_log_probabilities_that_are_none(tmp_path, cell, message):
     table = pd.DataFrame({"model": ["m"], "sample_id": ["s"], "token_logprobs": [cell]})
     table.to_csv(tmp_path / "tokens.csv", index=False)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=re.escape(message)):
         diagnosis.diagnose([tmp_path / "tokens.csv"])
 
 
@@ -202,5 +207,5 @@ def test_what_pooling_and_zeros_do_is_shown():
 
 def test_a_faulty_frequency(tmp_path):
     concepts(frequency=[-1], accuracy=[0.5]).to_csv(tmp_path / "f.csv", index=False)
-    with pytest.raises(UserError, match="frequency of 'c' .row 1. is '-1'"):
+    with pytest.raises(UserError, match="frequency of 'c' is '-1' in row 2"):
         diagnosis.diagnose([tmp_path / "f.csv"])

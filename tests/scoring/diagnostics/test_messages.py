@@ -41,6 +41,8 @@ def told(found):
         ("m,t,s,0,-1,1\nm,t,s,1,high,0\n", "loglik_sum is 'high' in row 3 (the header is row 1); it"
          " must be a number"),
         ('m,t,s,0,"-1,5",1\n', "loglik_sum is '-1,5' in row 2"),
+        ("m,t,s,A,-1,1\n", "choice_idx is 'A' in row 2 (the header is row 1); it must be a number"
+         " that counts the choices of a sample from 0"),
         ("m,t,s,0,-1,yes\n", "is_gold is 'yes' in row 2 (the header is row 1); it must be 1 or 0"),
         ("m,t,s,0,-1,2\n", "is_gold is '2' in row 2"),
         ("m,t,s,0,-1,1\nm,t,s,1,-1,\n", "is_gold is empty in 1 rows, the first is row 3"),
@@ -79,6 +81,11 @@ def test_a_file_that_is_no_such_csv_file(refused, tmp_path, content, message):
     [
         ("loglik_sum", ["-1", "high"], "loglik_sum is 'high' in row 2; it must be a number"),
         ("loglik_sum", [[1.0], [2.0]], "the column loglik_sum is of type list<"),
+        (
+            "choice_idx",
+            ["0", "B"],
+            "choice_idx is 'B' in row 2; it must be a number that counts the",
+        ),
         ("is_gold", [1, 2], "is_gold is '2' in row 2; it must be 1 or 0"),
         ("is_gold", ["True", None], "is_gold is empty in 1 rows, the first is row 2"),
         ("sample_id", [[1], [2]], "the column sample_id is of type list<"),
@@ -155,7 +162,7 @@ def test_what_is_no_object_in_an_array_is_told(tmp_path):
     found = told(diagnosis.diagnose([path]))
     assert f"{path}: object 2 is truncated or no JSON (not an object); left the object out" in found
     path.write_text(path.read_text()[:-9])
-    with pytest.raises(UserError, match="is a JSON array that is cut off or faulty"):
+    with pytest.raises(UserError, match="is a JSON array that is cut off or faulty at object 2"):
         diagnosis.diagnose([path])
 
 
@@ -256,8 +263,11 @@ def test_a_table_of_models_that_is_none(diagnose, content, message):
     [
         ('concept,frequency,accuracy\n"a,1,0.5\n', "is no CSV file, or is cut off"),
         ("concept,frequency,accuracy\n", "has a header and no rows"),
-        ("concept,frequency,accuracy\na,often,0.5\n", "frequency of 'a' (row 1) is 'often'"),
-        ("model,sample_id,token_logprobs\nm,a,[-1 -2]\n", "token_logprobs of row 1 is no list"),
+        (
+            "concept,frequency,accuracy\na,often,0.5\n",
+            "frequency of 'a' is 'often' in row 2 (the header is",
+        ),
+        ("model,sample_id,token_logprobs\nm,a,[-1 -2]\n", "token_logprobs in row 2 (the header is"),
         ("model,sample_id,token_logprobs\nm,a\n", "has 2 columns and the header 3"),
     ],
 )
