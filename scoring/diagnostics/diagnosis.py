@@ -134,8 +134,6 @@ _PLAIN: dict[str, Callable[[Block], pd.DataFrame]] = {
     "rank_stability": mass.stability,
     "attribution": mass.attribution,
     "flips": flips.of_block,
-    "label_errors": labels.estimates,
-    "noise_crossings": labels.crossings,
 }
 
 
@@ -153,6 +151,7 @@ def _of_block(block: Block, facts: pd.DataFrame, asked: Sequence[str] | None) ->
     tables |= {name: of(block) for name, of in _PLAIN.items()}
     tables["calibration"], tables["reliability"] = calibration.of_block(block)
     tables["forecast"], tables["fits"] = forecast.of_block(block, facts, problems)
+    tables["label_errors"], tables["noise_crossings"] = labels.of_block(block, problems)
     return _Part(tables, problems)
 
 

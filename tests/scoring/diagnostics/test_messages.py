@@ -346,3 +346,56 @@ def test_hard_numbers_of_the_harness_through_the_command(
         if row["normalisation"] == "raw":
             for name, value in expected.items():
                 assert row[name] == (value if value is None else pytest.approx(value))
+
+
+def marked(frame):
+    """With corrected labels that are the given ones."""
+    return frame.assign(is_gold_corrected=frame["is_gold"].map({True: "1", False: "0"}))
+
+
+def test_models_that_disagree_about_a_corrected_label(refused, tmp_path):
+    frame = marked(tidy(*trend(models=3, samples=6)))
+    other = frame["model"].eq("glyph-1") & frame["sample_id"].eq("s2")
+    gold = int(frame[other & frame["is_gold"]]["choice_idx"].iloc[0])
+    moved = (frame["choice_idx"] == (gold + 1) % 4).map({True: "1", False: "0"})
+    frame["is_gold_corrected"] = frame["is_gold_corrected"].where(~other, moved)
+    path = tmp_path / "choices.csv"
+    frame.to_csv(path, index=False)
+    said = " ".join(refused(path).split())
+    assert (
+        "is_gold_corrected of 1 samples is not the same for all models, the first is 's2'" in said
+    )
+    assert f"glyph-0: {gold}, glyph-1: {(gold + 1) % 4}, glyph-2: {gold}" in said
+
+
+def test_an_unknown_corrected_label_is_told(tmp_path):
+    frame = marked(tidy(*trend(models=3, samples=6)))
+    path = tmp_path / "choices.csv"
+    of_one = frame["sample_id"].eq("s2")
+    frame.assign(is_gold_corrected=frame["is_gold_corrected"].where(~of_one, "")).to_csv(
+        path, index=False
+    )
+    found = diagnosis.diagnose([path])
+    message = (
+        "glyph, letters: 1 samples do not have exactly one corrected gold choice (s2); left them "
+        "out of noise crossings"
+    )
+    assert message in told(found)
+    assert set(found.tables["noise_crossings"]["source"]) == {"given"}
+    # Where one model's file has it, it is known.
+    only_one = of_one & frame["model"].ne("glyph-0")
+    frame.assign(is_gold_corrected=frame["is_gold_corrected"].where(~only_one, "")).to_csv(
+        path, index=False
+    )
+    found = diagnosis.diagnose([path])
+    assert message not in told(found)
+    assert set(found.tables["noise_crossings"]["n_samples"]) == {6}
+
+
+def test_a_corrected_column_that_is_of_no_use_is_told(tmp_path):
+    path = tmp_path / "choices.csv"
+    tidy(*trend(models=3, samples=20)).assign(is_gold_corrected=0).to_csv(path, index=False)
+    found = diagnosis.diagnose([path])
+    assert any("20 samples do not have exactly one corrected" in line for line in told(found))
+    assert any("did without the column" in line for line in told(found))
+    assert set(found.tables["noise_crossings"]["source"]) == {"confident learning"}
