@@ -16,6 +16,7 @@ from algoperf.errors import UserError
 from algoperf.registry import unknown
 from scoring.diagnostics import (
     align,
+    band,
     calibration,
     chain,
     flips,
@@ -58,7 +59,7 @@ class Diagnosis:
         return disk.plain(found)
 
 
-_APART = ("correlations", "ccdf", "reliability", "mass_points")
+_APART = ("correlations", "ccdf", "ccdf_null", "reliability", "mass_points")
 """Tables that do not stand in the JSON as they are."""
 
 
@@ -121,7 +122,7 @@ WORKERS = 2
 """Blocks at a time; numpy lets go of the interpreter while it works."""
 
 TABLES = (
-    "correlations", "comparisons", "ccdf", "levels", "mass", "mass_points", "trends",
+    "correlations", "comparisons", "ccdf", "ccdf_null", "levels", "mass", "mass_points", "trends",
     "rank_stability", "attribution", "flips", "calibration", "reliability", "label_errors",
     "noise_crossings", "forecast", "fits",
 )  # fmt: skip
@@ -150,8 +151,8 @@ def _of_block(block: Block, facts: pd.DataFrame, asked: Sequence[str] | None) ->
     tables = _scale(block, asked, problems)
     tables |= {name: of(block) for name, of in _PLAIN.items()}
     tables["calibration"], tables["reliability"] = calibration.of_block(block)
-    tables["forecast"], tables["fits"] = forecast.of_block(block, facts, problems)
     tables["label_errors"], tables["noise_crossings"] = labels.of_block(block, problems)
+    tables["forecast"], tables["fits"] = forecast.of_block(block, facts, problems)
     return _Part(tables, problems)
 
 
@@ -161,6 +162,7 @@ def _of_scores(block: ScoreBlock) -> _Part:
     name = "accuracy" if binary else "score"
     rows, _, curves = scale.correlate(block, {name: block.score}, "raw", problems)
     tables = {"correlations": pd.DataFrame(rows), "ccdf": _joined(curves)}
+    tables["ccdf_null"] = band.of_scores(block, {name: block.score})
     if binary:
         tables["flips"] = flips.of_scores(block)
     return _Part(tables, problems)
@@ -175,9 +177,12 @@ def _scale(
     block: Block, asked: Sequence[str] | None, problems: list[Problem]
 ) -> dict[str, pd.DataFrame]:
     rows, pairs, curves, levels = [], [], [], []
+    bands = pd.DataFrame()
     for name in _chosen(block, asked, problems):
         scores = scale.scores_of(block, name)
         levels.append(scale.levels(block, scores, name))
+        if name == "raw":
+            bands = band.of_scores(block, scores)
         for into, found in zip(
             (rows, pairs, curves), scale.correlate(block, scores, name, problems), strict=True
         ):
@@ -186,6 +191,7 @@ def _scale(
         "correlations": pd.DataFrame(rows),
         "comparisons": pd.DataFrame(pairs),
         "ccdf": _joined(curves),
+        "ccdf_null": bands,
         "levels": _joined(levels),
     }
 
