@@ -7,7 +7,7 @@ import pandas as pd
 
 from algoperf.errors import UserError
 from scoring.diagnostics.grouping import Group, other_names
-from scoring.diagnostics.table import Booleans, Integers
+from scoring.diagnostics.table import Block, Booleans, Integers
 from scoring.problems import Problem
 
 MOST_NAMED = 3
@@ -104,7 +104,7 @@ def tell_impossible(
         problems.append(Problem(group.where, f"{what}{named(group, wrong)}", action))
 
 
-def named(group: Group, chosen: Booleans) -> str:
+def named(group: Group | Block, chosen: Booleans) -> str:
     """The first few of the samples chosen, by name, for the end of a sentence."""
     places = np.flatnonzero(chosen)
     names = [str(group.samples[place]) for place in places[:MOST_NAMED]]

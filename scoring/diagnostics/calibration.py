@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scoring.diagnostics import chain
-from scoring.diagnostics.table import Block, Integers
+from scoring.diagnostics.table import Block, Booleans, Integers
 from scoring.intervals import Floats
 
 BINS = 15
@@ -79,7 +79,7 @@ def of_block(block: Block) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns:
         One row a model: `ece` (15 equal-width bins), `ece_equal_mass`, `debiased`, `classwise`
-        (mean over choice positions, where all samples have the same number), `confidence`,
+        (mean over choice positions, each counted by how many samples have it), `confidence`,
         `accuracy`. And one row a model and bin.
     """
     p = np.exp(chain.log_p_choices(block.loglik))
@@ -100,9 +100,7 @@ def of_block(block: Block) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "ece": expected_error(confidence, hit, place),
                 "ece_equal_mass": expected_error(confidence, hit, mass),
                 "debiased": debiased_error(confidence, hit, mass),
-                "classwise": _classwise(
-                    each, block.gold[known], rectangular=bool(block.present.all())
-                ),
+                "classwise": _classwise(each, block.gold[known], block.present[:, known]),
                 "confidence": float(confidence.mean()),
                 "accuracy": float(hit.mean()),
                 "bins": BINS,
@@ -118,11 +116,11 @@ def of_block(block: Block) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(rows), pd.concat(diagram) if diagram else pd.DataFrame()
 
 
-def _classwise(p: Floats, gold: Integers, *, rectangular: bool) -> float:
-    if not rectangular:
-        return math.nan
+def _classwise(p: Floats, gold: Integers, present: Booleans) -> float:
+    """Mean over choice positions; one that some samples lack is judged by those that have it."""
     errors = [
-        expected_error(own, (gold == place).astype(float), equal_width(own))
-        for place, own in enumerate(p)
+        expected_error(own[there], (gold[there] == place).astype(float), equal_width(own[there]))
+        for place, (own, there) in enumerate(zip(p, present, strict=True))
+        if there.any()
     ]
-    return float(np.mean(errors))
+    return float(np.average(errors, weights=[there.sum() for there in present if there.any()]))

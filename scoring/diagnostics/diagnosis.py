@@ -16,6 +16,7 @@ from algoperf.errors import UserError
 from algoperf.registry import unknown
 from scoring.diagnostics import (
     align,
+    band,
     calibration,
     chain,
     flips,
@@ -59,7 +60,7 @@ class Diagnosis:
         return disk.plain(found)
 
 
-_APART = ("correlations", "ccdf", "reliability", "mass_points", "choice_trends")
+_APART = ("correlations", "ccdf", "ccdf_null", "reliability", "mass_points", "choice_trends")
 """Tables that do not stand in the JSON as they are."""
 
 
@@ -122,10 +123,9 @@ WORKERS = 2
 """Blocks at a time; numpy lets go of the interpreter while it works."""
 
 TABLES = (
-    "correlations", "comparisons", "ccdf", "levels", "mass", "mass_points", "trends",
-    "choice_trends",
-    "rank_stability", "attribution", "flips", "calibration", "reliability", "label_errors",
-    "noise_crossings", "forecast", "fits",
+    "correlations", "comparisons", "ccdf", "ccdf_null", "levels", "mass", "mass_points", "trends",
+    "choice_trends", "rank_stability", "attribution", "flips", "calibration", "reliability",
+    "label_errors", "noise_crossings", "forecast", "fits",
 )  # fmt: skip
 """What is made block by block."""
 
@@ -135,8 +135,6 @@ _PLAIN: dict[str, Callable[[Block], pd.DataFrame]] = {
     "rank_stability": mass.stability,
     "attribution": mass.attribution,
     "flips": flips.of_block,
-    "label_errors": labels.estimates,
-    "noise_crossings": labels.crossings,
 }
 
 
@@ -154,6 +152,7 @@ def _of_block(block: Block, facts: pd.DataFrame, asked: Sequence[str] | None) ->
     tables |= {name: of(block) for name, of in _PLAIN.items()}
     tables["trends"], tables["choice_trends"] = mass.trends(block)
     tables["calibration"], tables["reliability"] = calibration.of_block(block)
+    tables["label_errors"], tables["noise_crossings"] = labels.of_block(block, problems)
     tables["forecast"], tables["fits"] = forecast.of_block(block, facts, problems)
     return _Part(tables, problems)
 
@@ -162,8 +161,10 @@ def _of_scores(block: ScoreBlock) -> _Part:
     problems: list[Problem] = []
     binary = bool(np.isin(block.score, (0.0, 1.0)).all())
     name = "accuracy" if binary else "score"
-    rows, _, curves = scale.correlate(block, {name: forms.plain(block.score)}, "raw", problems)
+    scores = {name: forms.plain(block.score)}
+    rows, _, curves = scale.correlate(block, scores, "raw", problems)
     tables = {"correlations": pd.DataFrame(rows), "ccdf": _joined(curves)}
+    tables["ccdf_null"] = band.of_scores(block, scores)
     if binary:
         tables["flips"] = flips.of_scores(block)
     return _Part(tables, problems)
@@ -178,9 +179,12 @@ def _scale(
     block: Block, asked: Sequence[str] | None, problems: list[Problem]
 ) -> dict[str, pd.DataFrame]:
     rows, pairs, curves, levels = [], [], [], []
+    bands = pd.DataFrame()
     for name in _chosen(block, asked, problems):
         scores = forms.of_block(block, name)
         levels.append(scale.levels(block, forms.values_of(scores), name))
+        if name == "raw":
+            bands = band.of_scores(block, scores)
         for into, found in zip(
             (rows, pairs, curves), scale.correlate(block, scores, name, problems), strict=True
         ):
@@ -189,6 +193,7 @@ def _scale(
         "correlations": pd.DataFrame(rows),
         "comparisons": pd.DataFrame(pairs),
         "ccdf": _joined(curves),
+        "ccdf_null": bands,
         "levels": _joined(levels),
     }
 

@@ -10,7 +10,7 @@ from scoring.report.page import save
 
 
 def write_json(found: Diagnosis, path: Path) -> None:
-    """Every number there is but the curves, which are in `ccdf.csv`."""
+    """Every number there is but the curves and bands: see `ccdf.csv` and `ccdf_null.csv`."""
     write_text(path, json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n")
 
 

@@ -13,12 +13,15 @@ import pandas as pd
 from scipy import stats
 
 from scoring.diagnostics import chain
-from scoring.diagnostics.table import Block, Booleans, ScoreBlock
+from scoring.diagnostics.table import Block, Booleans, ScoreBlock, outermost
 from scoring.intervals import Floats
 
 
 def of_block(block: Block) -> pd.DataFrame:
-    """All pairs of models, the one with less compute first; correct as under lm-eval's tie rule."""
+    """All pairs of models, the one with less compute first; correct as under lm-eval's tie rule.
+
+    `outermost` is true for the pair with the least and the most compute.
+    """
     hits = chain.accuracy(block.loglik, block.gold) == 1
     chosen = block.loglik.argmax(axis=0)
     p = chain.p_choices_correct(block.loglik, block.gold)
@@ -50,6 +53,7 @@ def _names(block: Block | ScoreBlock, a: int, b: int) -> dict[str, Any]:
         "task": block.task,
         "first": block.models[a],
         "second": block.models[b],
+        "outermost": (a, b) == outermost(block.compute),
         "n_samples": len(block.samples),
     }
 

@@ -1,19 +1,20 @@
-"""Wrong labels: how many there may be, and how many it would take for two models to change places.
+"""Wrong labels: how many there may be, by confident learning.
 
-Northcutt, Jiang & Chuang 2021, arXiv:1911.00068 (confident learning); Northcutt, Athalye & Mueller
-2021, arXiv:2103.14749 (benchmarks under label noise).
+Northcutt, Jiang & Chuang 2021, arXiv:1911.00068.
 """
 
-import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from scoring.diagnostics import chain, resample
-from scoring.diagnostics.table import CORRECTED, Block, Booleans, Integers
+from scoring.diagnostics import chain, noise, resample
+from scoring.diagnostics.auditing import named
+from scoring.diagnostics.table import Block, Booleans, Integers
 from scoring.intervals import Floats
+from scoring.problems import Problem
 
 RESAMPLES = 200
 SEED = 0
@@ -64,120 +65,158 @@ def confident(p: Floats, given: Integers) -> Confident:
     return Confident(joint, float(1 - np.trace(joint)), suggested)
 
 
-def estimates(block: Block) -> pd.DataFrame:
-    """Error rate by each model and by their mean p_choices (`consensus`).
+@dataclass(frozen=True)
+class Judge:
+    """Whose probabilities are believed, and for which samples they are known.
 
-    Only where all samples have the same number of choices. Where choices are no classes (their
-    order is chance), the thresholds are those of positions.
+    Attributes:
+        name: A model, or `consensus`.
+        p: Shape (choices, samples).
+        given: The given label, shape (samples,).
+        known: Of the block's samples, those that are judged.
     """
-    if not block.present.all() or len(block.loglik) < 2:
-        return pd.DataFrame()
-    p = np.exp(chain.log_p_choices(block.loglik))
-    judges = {model: p[:, k] for k, model in enumerate(block.models)}
-    if len(block.models) > 1:
-        judges["consensus"] = p.mean(axis=1)
-    rows = []
-    for judge, own in judges.items():
-        known = ~np.isnan(own).any(axis=0)
-        if not known.any():
-            continue
-        found = confident(own[:, known], block.gold[known])
-        rows.append(
-            {
-                "family": block.family, "task": block.task, "judge": judge,
-                "error_rate": found.error_rate,
-                "n_off_diagonal": int(found.off_diagonal(block.gold[known]).sum()),
-                "n_samples": int(known.sum()),
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+
+    name: str
+    p: Floats
+    given: Integers
+    known: Booleans
+
+    @cached_property
+    def _own(self) -> Floats:
+        """Probability of the given label, shape (samples,)."""
+        return np.take_along_axis(self.p, self.given[None], axis=0)[0]
+
+    @cached_property
+    def _is_given(self) -> Booleans:
+        return np.arange(len(self.p))[:, None] == self.given
+
+    @cached_property
+    def _likelier(self) -> Booleans:
+        """Which labels come before the given one, shape (choices, samples)."""
+        before = np.arange(len(self.p))[:, None] < self.given
+        return (self.p > self._own) | ((self.p == self._own) & before)
+
+    @cached_property
+    def _by_label(self) -> Floats:
+        """What sums over samples by given label, shape (choices, samples)."""
+        return self._is_given.astype(float)
+
+    def error_rate(self, weight: Floats) -> float:
+        """`confident`'s error rate where each of the judged samples counts so often."""
+        counts = self._by_label @ weight
+        sums = self._by_label @ (weight * self._own)
+        thresholds = np.divide(sums, counts, out=np.full_like(sums, np.inf), where=counts > 0)
+        passing = self.p >= thresholds[:, None] - TOLERANCE
+        own_passes = (passing & self._is_given).any(axis=0)
+        kept = own_passes & ~(passing & self._likelier).any(axis=0)
+        under_own = self._by_label @ (weight * kept)
+        under_any = self._by_label @ (weight * passing.any(axis=0))
+        share = np.divide(under_own, under_any, out=np.ones_like(sums), where=under_any > 0)
+        return float(1 - share @ counts / counts.sum())
 
 
-def noise_at_crossing(
-    difference_on_corrected: Floats, difference_on_benign: Floats, corrected: Floats, benign: Floats
-) -> Floats:
-    """The label-noise prevalence at which two models have equal accuracy.
+def of_block(block: Block, problems: list[Problem]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Label errors by each judge, and where each pair of models changes places.
 
-    With a share x of the benign samples taken away, accuracy is
-
-        A(x) = (A_C |C| + (1 - x) A_B |B|) / (|C| + (1 - x) |B|)
-
-    over the corrected samples C (judged by their corrected labels) and the benign ones B; the
-    prevalence is |C| / (|C| + (1 - x) |B|). Northcutt et al. 2021, arXiv:2103.14749, section 5.
+    Confident learning needs the same classes for all samples: those of another number of choices
+    than most have are left out of it and told.
 
     Args:
-        difference_on_corrected: The first model's accuracy on C less the second's.
-        difference_on_benign: The same on B.
-        corrected: |C|.
-        benign: |B|.
+        block: One family and task.
+        problems: Where what cannot be done is told.
 
     Returns:
-        The prevalence, between that of all samples and 1; NaN if they do not change places there.
+        The tables `label_errors` and `noise_crossings`.
+
+    Raises:
+        UserError: If models disagree about a corrected label.
     """
-    on_c, on_b = difference_on_corrected * corrected, difference_on_benign * benign
-    left = np.divide(-on_c, on_b, out=np.full_like(on_b, np.nan), where=on_b != 0)  # 1 - x
-    crosses = (left >= 0) & (left <= 1) & (corrected > 0)  # NaN is neither
-    size = corrected + np.where(crosses, left, 0.0) * benign
-    return np.divide(corrected, size, out=np.full_like(size, np.nan), where=crosses)
+    corrected = noise.given(block, problems)
+    what = "label errors" if corrected else "label errors and noise crossings"
+    alike = _alike(block, what, problems)
+    errors = estimates(alike) if alike else pd.DataFrame()
+    if corrected:
+        return errors, noise.crossings(block, *corrected, "given", problems)
+    if alike is None or not (judge := _consensus(alike)).known.any():
+        return errors, pd.DataFrame()
+    found = confident(judge.p, judge.given)
+    labels = alike.gold.copy()
+    wrong = found.off_diagonal(judge.given)
+    labels[judge.known] = np.where(wrong, found.suggested, judge.given)
+    return errors, noise.crossings(alike, labels, judge.known, "confident learning", problems)
 
 
-def crossings(block: Block) -> pd.DataFrame:
-    """The noise level at which each pair of models changes places, with bootstrap intervals.
-
-    Corrected labels come from the column `is_gold_corrected` where there is one; else they are
-    confident learning's, by the models' mean p_choices (`source` says which).
-    """
-    labels, source = _corrected(block)
-    if labels is None or len(block.models) < 2:
-        return pd.DataFrame()
-    wrong = labels != block.gold
-    hits = (chain.accuracy(block.loglik, labels) == 1).astype(float)
-    columns = np.stack([wrong, ~wrong, *(hits * wrong), *(hits * ~wrong)], axis=1).astype(float)
-    point = columns.sum(axis=0)[None]
-    drawn = resample.sums(columns, block.cluster, RESAMPLES, SEED)
-    rows = []
-    for a, b in itertools.combinations(range(len(block.models)), 2):
-        draws = _crossing(drawn, a, b)
-        crossed = draws[~np.isnan(draws)]
-        low, high = np.quantile(crossed, [0.025, 0.975]) if len(crossed) else (math.nan, math.nan)
-        rows.append(
-            {
-                "family": block.family, "task": block.task, "first": block.models[a],
-                "second": block.models[b], "source": source, "noise": float(wrong.mean()),
-                "n_corrected": int(wrong.sum()), "n_samples": len(labels),
-                "noise_at_crossing": float(_crossing(point, a, b)[0]),
-                "low": float(low), "high": float(high),
-                "share_of_draws_crossing": len(crossed) / RESAMPLES,
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def _crossing(sums: Floats, a: int, b: int) -> Floats:
-    """From sums over samples (corrected, benign, hits on each by model), shape (draws, ...)."""
-    models = (sums.shape[1] - 2) // 2
-    corrected, benign = sums[:, 0], sums[:, 1]
-    on_c, on_b = sums[:, 2 : 2 + models], sums[:, 2 + models :]
-
-    def difference(hits: Floats, size: Floats) -> Floats:
-        apart = hits[:, a] - hits[:, b]
-        return np.divide(apart, size, out=np.zeros_like(apart), where=size > 0)
-
-    return noise_at_crossing(
-        difference(on_c, corrected), difference(on_b, benign), corrected, benign
+def _alike(block: Block, what: str, problems: list[Problem]) -> Block | None:
+    """The samples that have as many choices as most; None if that is one."""
+    count = block.present.sum(axis=0)
+    most = int(np.bincount(count).argmax())
+    if most < 2:
+        told = "most samples have one choice"
+        problems.append(Problem(block.where, told, f"estimated no {what}"))
+        return None
+    other = count != most
+    if not other.any():
+        return block
+    told = f"{int(other.sum())} samples do not have {most} choices as most do{named(block, other)}"
+    problems.append(Problem(block.where, told, f"estimated {what} without them"))
+    cluster = block.cluster
+    return replace(
+        block,
+        samples=block.samples[~other],
+        loglik=block.loglik[:most, :, ~other],
+        present=block.present[:most, ~other],
+        gold=block.gold[~other],
+        extra={},
+        # Counted anew: a cluster without samples must not be drawn.
+        cluster=None if cluster is None else np.unique(cluster[~other], return_inverse=True)[1],
     )
 
 
-def _corrected(block: Block) -> tuple[Integers | None, str]:
-    if CORRECTED in block.extra:
-        column = np.nan_to_num(block.extra[CORRECTED][:, 0])
-        if (column.sum(axis=0) == 1).all():
-            return column.argmax(axis=0), "given"
-    if not block.present.all() or len(block.loglik) < 2:
-        return None, ""
+def _judge(name: str, p: Floats, gold: Integers) -> Judge:
+    known: Booleans = ~np.logical_or.reduce(np.isnan(p), axis=0)
+    return Judge(name, np.ascontiguousarray(p[:, known]), gold[known], known)
+
+
+def _consensus(block: Block) -> Judge:
     p = np.exp(chain.log_p_choices(block.loglik)).mean(axis=1)
-    if np.isnan(p).any():
-        return None, ""
-    found = confident(p, block.gold)
-    wrong = found.off_diagonal(block.gold)
-    return np.where(wrong, found.suggested, block.gold), "confident learning"
+    return _judge("consensus", p, block.gold)
+
+
+def estimates(block: Block) -> pd.DataFrame:
+    """Error rate by each model and by their mean p_choices (`consensus`), with its interval.
+
+    Where choices are no classes (their order is chance), the thresholds are those of positions.
+    `low` and `high`: 95 %, bootstrap over samples, or over whole clusters; thresholds are
+    estimated anew in each draw.
+
+    Args:
+        block: All samples have the same number of choices, at least two.
+    """
+    p = np.exp(chain.log_p_choices(block.loglik))
+    judges = [_judge(model, p[:, k], block.gold) for k, model in enumerate(block.models)]
+    if len(block.models) > 1:
+        judges.append(_consensus(block))
+    judges = [judge for judge in judges if judge.known.any()]
+    drawn = [
+        [_rate(judge, weight) for judge in judges]
+        for weight in resample.weights(len(block.gold), block.cluster, RESAMPLES, SEED)
+    ]
+    rows = []
+    for judge, draws in zip(judges, np.array(drawn).T, strict=True):
+        found = confident(judge.p, judge.given)
+        low, high = np.nanquantile(draws, [0.025, 0.975])
+        rows.append(
+            {
+                "family": block.family, "task": block.task, "judge": judge.name,
+                "error_rate": found.error_rate, "low": float(low), "high": float(high),
+                "n_off_diagonal": int(found.off_diagonal(judge.given).sum()),
+                "n_samples": int(judge.known.sum()),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _rate(judge: Judge, weight: Floats) -> float:
+    """NaN where a draw has none of the judged samples."""
+    own = weight if judge.known.all() else weight[judge.known]
+    return judge.error_rate(own) if own.any() else math.nan

@@ -21,9 +21,16 @@ def html(found: Diagnosis) -> str:
         page.Section(section.title, list(_blocks(section))) for section in sections.sections(found)
     ]
     parts.append(page.Section("Problems and notes", list(_problems(found))))
-    families = found.tables["alignment"]
-    named = ", ".join(dict.fromkeys(map(str, families["family"]))) if len(families) else "no family"
-    return page.render("Diagnosis of multiple-choice metrics", f"Of {named}.", parts)
+    return page.render("Diagnosis of multiple-choice metrics", f"Of {_subject(found)}.", parts)
+
+
+def _subject(found: Diagnosis) -> str:
+    """The families, or what else is diagnosed."""
+    audit = found.tables["alignment"]
+    named = list(dict.fromkeys(map(str, audit["family"]))) if len(audit) else []
+    other = {"min_k": "token log-probabilities", "frequency": "concept frequencies"}
+    named += [what for name, what in other.items() if not found.tables[name].empty]
+    return ", ".join(named)
 
 
 def _blocks(section: sections.Section) -> Iterator[page.Block]:

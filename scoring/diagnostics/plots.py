@@ -7,13 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scoring.diagnostics import correlations, permutations
+from scoring.diagnostics import band
 from scoring.diagnostics.diagnosis import Diagnosis
 from scoring.diagnostics.scale import THRESHOLD
 from scoring.report.plots import COLOURS, GREY, style
 
-METHOD = "spearman"
-STEPS = ("log_p_vocab_correct", "p_choices_correct", "brier", "accuracy")
 LABELS = {
     "log_p_vocab_correct": "log p_vocab (correct)",
     "p_vocab_correct": "p_vocab (correct)",
@@ -25,18 +23,30 @@ WIDTH, HEIGHT = 4.2, 3.4
 """Size of one panel [inches]."""
 MOST_PANELS = 12
 """Families and tasks in one picture; the tables have all."""
+MOST_BARS = 3 * MOST_PANELS
+"""Families and tasks in the picture of the attribution, which has a line for each."""
 
 
 def panels(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """The families and tasks that are drawn."""
+    """The families and tasks of a table; a picture shows the first of them."""
     if table.empty:
         return []
-    return list(dict.fromkeys(zip(table["family"], table["task"], strict=True)))[:MOST_PANELS]
+    return list(dict.fromkeys(zip(table["family"], table["task"], strict=True)))
+
+
+def verbatim(name: str) -> str:
+    """A name from a file as matplotlib shows it unchanged.
+
+    A pair of dollar signs would be taken for mathematics, and a legend leaves out what begins with
+    an underscore.
+    """
+    shown = name.replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def _grid(table: pd.DataFrame) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFrame]]]:
     """A panel for each family and task, with its rows."""
-    found = panels(table)
+    found = panels(table)[:MOST_PANELS]
     columns = max(min(len(found), 3), 1)
     rows = max(-(-len(found) // columns), 1)
     figure = Figure(figsize=(WIDTH * columns + 0.4, HEIGHT * rows + 0.3), layout="constrained")
@@ -46,9 +56,9 @@ def _grid(table: pd.DataFrame) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFram
 
     def each() -> Iterator[tuple[Axes, pd.DataFrame]]:
         for place, (family, task) in enumerate(found):
-            axes[place].set_title(f"{family}, {task}", fontsize="medium")
+            axes[place].set_title(verbatim(f"{family}, {task}"), fontsize="medium")
             axes[place].grid(alpha=0.3)
-            yield axes[place], table[(table["family"] == family) & (table["task"] == task)]
+            yield axes[place], of_panel(table, family, task)
 
     return figure, each()
 
@@ -56,34 +66,41 @@ def _grid(table: pd.DataFrame) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFram
 def ccdf(found: Diagnosis) -> Figure:
     """Share of samples whose correlation with compute is above c, and what chance would give."""
     curves = found.tables["ccdf"]
-    curves = curves[(curves["normalisation"] == "raw") & (curves["method"] == METHOD)]
-    models = found.tables["correlations"].groupby(["family", "task"])["n_models"].first()
+    curves = curves[(curves["normalisation"] == "raw") & (curves["method"] == band.METHOD)]
     figure, axes = _grid(curves)
     for axis, own in axes:
-        n = int(models[own["family"].iloc[0], own["task"].iloc[0]])
-        grid, share = _null_curve(n)
-        axis.fill_between(grid, share, step="post", color=GREY, alpha=0.35, label="by chance")
-        for place, score in enumerate(name for name in (*STEPS, "score")):
+        chance = of_panel(found.tables["ccdf_null"], own["family"].iloc[0], own["task"].iloc[0])
+        axis.fill_between([], [], color=GREY, alpha=0.35, label="by chance, in the line's colour")
+        for place, score in enumerate(band.STEPS):
             line = own[own["score"] == score]
             if line.empty:
                 continue
+            _chance(axis, chance[chance["score"] == score], style(place)["color"])
             x = [-1.0, *line["correlation"], 1.0]
             y = [1.0, *line["share_above"], 0.0]
             axis.step(x, y, where="post", label=LABELS.get(score, score), **style(place))
         axis.axvline(THRESHOLD, color="0.5", linewidth=0.8)
-        axis.set(xlim=(-1, 1), ylim=(0, 1.02), xlabel=f"c, {METHOD.title()} with compute")
+        axis.set(xlim=(-1, 1), ylim=(0, 1.02), xlabel=f"c, {band.METHOD.title()} with compute")
         axis.set_ylabel("share of samples above c")
     _legend(figure)
     return figure
 
 
-def _null_curve(models: int) -> tuple[np.ndarray, np.ndarray]:
-    """The CCDF of a sample without ties whose order means nothing, exact up to 8 models."""
-    x = np.arange(float(models))[:, None]
-    orders = permutations.orders(models).T.astype(float)
-    values = correlations.unit_vectors(orders, METHOD).T @ correlations.unit_vectors(x, METHOD)
-    steps, share = correlations.ccdf(np.round(values[:, 0], 12))
-    return np.array([-1.0, *steps]), np.array([1.0, *share])
+def _chance(axis: Axes, rows: pd.DataFrame, colour: str) -> None:
+    """A light band with its edges, and the mean as a thin line."""
+    x = rows["correlation"]
+    axis.fill_between(
+        x, rows["low"], rows["high"], step="post", linewidth=0.6,
+        facecolor=(colour, 0.12), edgecolor=(colour, 0.4),
+    )  # fmt: skip
+    axis.step(x, rows["mean"], where="post", color=colour, linewidth=0.6)
+
+
+def of_panel(table: pd.DataFrame, family: str, task: str) -> pd.DataFrame:
+    """The rows of one family and task; none if the table is empty."""
+    if table.empty:
+        return table
+    return table[(table["family"] == family) & (table["task"] == task)]
 
 
 def masses(found: Diagnosis) -> Figure:
@@ -97,8 +114,9 @@ def masses(found: Diagnosis) -> Figure:
             own["correct"] / np.log(10),
             own["incorrect"] / np.log(10),
             c=compute if coloured else own["model"].astype("category").cat.codes,
-            s=5,
+            s=7,
             alpha=0.6,
+            edgecolors="none",  # one colour a point makes a smaller file
             cmap="viridis",
         )
         if coloured:
@@ -137,7 +155,7 @@ def levels(found: Diagnosis) -> Figure:
 def _forecasts(axis: Axes, told: pd.DataFrame, family: str, task: str) -> None:
     if told.empty:
         return
-    mine = told[(told["family"] == family) & (told["task"] == task)]
+    mine = of_panel(told, family, task)
     for kind, mark, place in (("backtest", "x", 2), ("forecast", "D", 3)):
         some = mine[(mine["kind"] == kind) & (mine["method"] == "per_choice")]
         error = np.abs(some[["low", "high"]].to_numpy().T - some["accuracy"].to_numpy())
@@ -151,7 +169,7 @@ def attribution(found: Diagnosis) -> Figure:
     """The change of accuracy from the first to the last model, by side."""
     table = found.tables["attribution"]
     table = table[table["score"] == "accuracy"].groupby(["family", "task"], sort=False).tail(1)
-    table = table[: 3 * MOST_PANELS]
+    table = table[:MOST_BARS]
     figure = Figure(figsize=(7, 1.5 + 0.45 * len(table)), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(len(table))[::-1]
@@ -164,9 +182,8 @@ def attribution(found: Diagnosis) -> Figure:
         )  # fmt: skip
     change = (table["after"] - table["before"]).to_numpy()
     axes.plot(change, places, "D", color="black", label="sum: change of accuracy")
-    axes.set_yticks(
-        places, [f"{f}, {t}" for f, t in zip(table["family"], table["task"], strict=True)]
-    )
+    named = zip(table["family"], table["task"], strict=True)
+    axes.set_yticks(places, [verbatim(f"{family}, {task}") for family, task in named])
     axes.axvline(0, color="0.5", linewidth=0.8)
     axes.set_xlabel("change of accuracy from the first to the last model")
     axes.grid(alpha=0.3, axis="x")
@@ -181,8 +198,9 @@ def reliability(found: Diagnosis) -> Figure:
         axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
         for place, (model, line) in enumerate(own.groupby("model", sort=False)):
             axis.plot(
-                line["confidence"], line["accuracy"], marker="o", ms=3, label=model, **style(place)
-            )
+                line["confidence"], line["accuracy"], marker="o", ms=3, label=verbatim(str(model)),
+                **style(place),
+            )  # fmt: skip
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence (largest p_choices)")
         axis.set_ylabel("accuracy")
     _legend(figure)

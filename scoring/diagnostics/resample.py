@@ -1,5 +1,8 @@
 """Intervals by drawing samples anew, or whole clusters of them."""
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import stats
 
@@ -8,6 +11,25 @@ from scoring.intervals import Floats, interval
 
 BATCH = 1 << 20
 """Weights that are held at a time: one matrix product does many draws."""
+
+
+def weights(samples: int, cluster: Integers | None, draws: int, seed: int) -> Iterator[Floats]:
+    """How often each sample is drawn, with replacement, draw by draw.
+
+    Args:
+        samples: How many there are.
+        cluster: Number of the cluster of each sample: whole clusters are drawn; or None.
+        draws: How many.
+        seed: Same seed, same draws.
+
+    Yields:
+        Shape (samples,).
+    """
+    rng = np.random.default_rng(seed)
+    n = samples if cluster is None else int(cluster.max()) + 1
+    for _ in range(draws):
+        drawn = np.bincount(rng.integers(n, size=n), minlength=n).astype(float)
+        yield drawn if cluster is None else drawn[cluster]
 
 
 def sums(columns: Floats, cluster: Integers | None, draws: int, seed: int) -> Floats:
@@ -26,16 +48,12 @@ def sums(columns: Floats, cluster: Integers | None, draws: int, seed: int) -> Fl
         by_cluster = np.zeros((int(cluster.max()) + 1, columns.shape[1]))
         np.add.at(by_cluster, cluster, columns)
         columns = by_cluster
-    rng = np.random.default_rng(seed)
     n = len(columns)
+    drawn = weights(n, None, draws, seed)
     found = np.empty((draws, columns.shape[1]))
     batch = max(BATCH // n, 1)
     for start in range(0, draws, batch):
-        weights = np.stack([
-            np.bincount(rng.integers(n, size=n), minlength=n)
-            for _ in range(min(batch, draws - start))
-        ]).astype(float)  # fmt: skip
-        found[start : start + batch] = weights @ columns
+        found[start : start + batch] = np.stack(list(itertools.islice(drawn, batch))) @ columns
     return found
 
 

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from scoring.diagnostics import plots
+from scoring.diagnostics import band, plots
 from scoring.diagnostics.diagnosis import Diagnosis
+from scoring.diagnostics.explained import TEXTS
+from scoring.diagnostics.scale import THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -31,112 +34,146 @@ class Section:
     alternative: str = ""
 
 
-_TEXTS = {
-    "ccdf": (
-        "How many samples follow compute",
-        (
-            "Each line falls from 1 to 0: at c it stands at the share of samples whose "
-            "correlation with compute is above c. The further right, the more predictable. Grey is "
-            "what the order of the models would give by chance."
-        ),
-    ),
-    "levels": (
-        "What scale does to each metric",
-        (
-            "Means over samples. Crosses are backtests: the accuracy of the largest models as "
-            "predicted from the smaller ones, with 95 % intervals; the diamond is a forecast."
-        ),
-    ),
-    "backtests": (
-        "How well the largest models are predicted from the smaller ones",
-        (
-            "Each method saw the smaller models alone: the mean error of its accuracy, its log "
-            "score, and how often its interval held the truth. The status says which fits have so "
-            "few points that they would pass close to any: their errors are luck, good or bad."
-        ),
-    ),
-    "fits": (
-        "Curves through the means of the models",
-        "Parameters of each curve with 95 % intervals, its points, and whether they are enough.",
-    ),
-    "masses": (
-        "Correct against incorrect mass",
-        (
-            "A point is a sample under a model. Where the points of a vertical line lie far apart, "
-            "the correct mass does not tell the incorrect one, and so not the accuracy."
-        ),
-    ),
-    "attribution": (
-        "Which side changed the accuracy",
-        (
-            "The change from the first to the last model, divided between the correct choice and "
-            "the incorrect ones (Shapley values of a game of two, with 95 % intervals)."
-        ),
-    ),
-    "reliability": (
-        "Calibration",
-        (
-            "On the diagonal a model that is 80 % sure is right in 80 % of cases; below it, it is "
-            "too sure."
-        ),
-    ),
-}
+_CORRELATIONS = [
+    "family", "task", "score", "mean", "mean_low", "mean_high", "ceiling_mean", "gamma_mean",
+    "null_p_value", "share_above", "null_share_above", "share_constant",
+]  # fmt: skip
+_FORECASTS = [
+    "family", "task", "method", "kind", "model", "compute", "accuracy", "low", "high", "actual",
+    "n_train", "status",
+]  # fmt: skip
+_FLIPS = [
+    "family", "task", "first", "second", "accuracy_first", "accuracy_second", "nfr", "pfr",
+    "nfr_floor", "nfr_independent", "btc", "mcnemar_p", "n_samples",
+]  # fmt: skip
+"""Columns that the page shows; the CSV files have all."""
 
 
 def sections(found: Diagnosis) -> Iterator[Section]:
     """The sections for which there is something to show."""
     tables = found.tables
-    raw = tables["correlations"]
-    if not tables["ccdf"].empty and (tables["ccdf"]["normalisation"] == "raw").any():
-        shown = raw[(raw["normalisation"] == "raw") & (raw["method"] == plots.METHOD)]
-        columns = [
-            "family", "task", "score", "mean", "mean_low", "mean_high", "null_p_value",
-            "share_above", "null_share_above", "share_constant",
-        ]  # fmt: skip
-        yield _section("ccdf", shown[columns], plots.ccdf(found), _ccdf_words(shown))
-    if not tables["levels"].empty:
-        shown = tables["levels"][tables["levels"]["normalisation"] == "raw"]
-        drawn = plots.levels(found) if (shown["compute"] > 0).any() else None
-        words = f"Lines over compute for {_listed(shown)}."
-        yield _section("levels", shown, drawn, words)
-    if not tables["backtests"].empty:
-        yield _section("backtests", tables["backtests"], None, "")
-    if not tables["fits"].empty:
-        yield _section("fits", _fits(tables["fits"]), None, "")
-    if not tables["mass_points"].empty:
-        words = "; ".join(
-            f"{row['family']}, {row['task']}, {row['model']}: correlation {row['correlation']:.2f}"
-            for row in tables["mass"].groupby(["family", "task"]).tail(1).to_dict("records")
-        )
-        yield _section("masses", tables["mass"], plots.masses(found), f"Scatter plots. {words}.")
-    if not tables["attribution"].empty:
-        words = f"Bars by side for {_listed(tables['attribution'])}; the table has the numbers."
-        yield _section("attribution", tables["attribution"], plots.attribution(found), words)
-    if not tables["calibration"].empty:
-        words = f"Reliability diagrams for {_listed(tables['calibration'])}."
-        yield _section("reliability", tables["calibration"], plots.reliability(found), words)
+    yield from _of_scale(found)
+    yield from _levels(found)
+    yield from _plain("forecast", _only(tables["forecast"], _FORECASTS))
+    yield from _plain("backtests", tables["backtests"])
+    yield from _plain("fits", _fits(tables["fits"]))
+    yield from _masses(found)
+    yield from _plain("trends", tables["trends"])
+    yield from _plain("rank_stability", tables["rank_stability"])
+    if not (moved := tables["attribution"]).empty:
+        listed, cut = _drawn(moved, plots.MOST_BARS)
+        words = f"Bars by side for {listed}; the table has the numbers."
+        yield _section("attribution", moved, plots.attribution(found), words, cut)
+    yield from _plain("flips", _only(tables["flips"], _FLIPS))
+    if not (calibrated := tables["calibration"]).empty:
+        listed, cut = _drawn(tables["reliability"])
+        words = f"Reliability diagrams for {listed}."
+        yield _section("reliability", calibrated, plots.reliability(found), words, cut)
+    for name in ("label_errors", "noise_crossings", "min_k", "frequency"):
+        yield from _plain(name, tables[name])
 
 
-def _section(name: str, table: pd.DataFrame, figure: Figure | None, words: str) -> Section:
-    title, text = _TEXTS[name]
-    return Section(name, title, text, table, figure, words)
+def _plain(name: str, table: pd.DataFrame) -> Iterator[Section]:
+    """A section without a picture, if its table holds something."""
+    if not table.empty:
+        yield Section(name, *TEXTS[name], table)
 
 
-def _ccdf_words(shown: pd.DataFrame) -> str:
-    parts = [
-        f"{row['family']}, {row['task']}, {row['score']}: {row['share_above']:.0%} of samples "
-        f"above 0.75 ({row['null_share_above']:.1%} by chance)"
-        for row in shown[shown["score"].isin(plots.STEPS)].to_dict("records")
-    ]
-    return f"Step lines. {'; '.join(parts)}."
+def _only(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Those of the columns that are there."""
+    return table[[name for name in columns if name in table]]
 
 
-def _listed(table: pd.DataFrame) -> str:
-    return "; ".join(f"{family}, {task}" for family, task in plots.panels(table))
+def _section(
+    name: str, table: pd.DataFrame, figure: Figure | None, words: str, cut: str
+) -> Section:
+    """A section with a picture; what it does not show is told in its text and in its words."""
+    title, text = TEXTS[name]
+    if figure is None:
+        return Section(name, title, text, table)
+    return Section(name, title, f"{text}{cut}", table, figure, f"{words}{cut}")
+
+
+def _of_scale(found: Diagnosis) -> Iterator[Section]:
+    tables = found.tables
+    scaled, curves = tables["correlations"], tables["ccdf"]
+    if not curves.empty and (curves["normalisation"] == "raw").any():
+        raw = scaled[scaled["normalisation"] == "raw"]
+        shown = _with_gamma(raw[raw["method"] == band.METHOD], raw)
+        _, cut = _drawn(shown)
+        words = _ccdf_words(shown, tables["ccdf_null"])
+        yield _section("ccdf", _only(shown, _CORRELATIONS), plots.ccdf(found), words, cut)
+    for name, columns in (("comparisons", ["normalisation", "method"]), ("orderings", [])):
+        table = tables[name]
+        if not table.empty:
+            table = table[table["normalisation"] == "raw"]
+        if not table.empty and columns:
+            table = table[table["method"] == band.METHOD].drop(columns=columns)
+        yield from _plain(name, table)
+
+
+def _with_gamma(shown: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with gamma, which stands beside Kendall's tau and is of no method."""
+    if "gamma_mean" not in raw:
+        return shown
+    keys = ["family", "task", "score"]
+    gamma = raw[raw["gamma_mean"].notna()][[*keys, "gamma_mean"]].drop_duplicates(keys)
+    return shown.drop(columns="gamma_mean").merge(gamma, on=keys, how="left")
+
+
+def _levels(found: Diagnosis) -> Iterator[Section]:
+    if (table := found.tables["levels"]).empty:
+        return
+    shown = table[table["normalisation"] == "raw"]
+    listed, cut = _drawn(shown[shown["compute"] > 0])
+    drawn = plots.levels(found) if listed else None
+    yield _section("levels", shown, drawn, f"Lines over compute for {listed}.", cut)
+
+
+def _masses(found: Diagnosis) -> Iterator[Section]:
+    points, table = found.tables["mass_points"], found.tables["mass"]
+    if points.empty:
+        return
+    shown = plots.panels(points)[: plots.MOST_PANELS]
+    words = "; ".join(
+        f"{row['family']}, {row['task']}, {row['model']}: correlation {row['correlation']:.2f}"
+        for row in table.groupby(["family", "task"]).tail(1).to_dict("records")
+        if (row["family"], row["task"]) in shown
+    )
+    _, cut = _drawn(points)
+    yield _section("masses", table, plots.masses(found), f"Scatter plots. {words}.", cut)
+
+
+def _drawn(table: pd.DataFrame, most: int = plots.MOST_PANELS) -> tuple[str, str]:
+    """The families and tasks in a picture, and a sentence about those that are not in it."""
+    every = plots.panels(table)
+    cut = f" Drawn are the first {most} of {len(every)}; the tables have all."
+    listed = "; ".join(f"{family}, {task}" for family, task in every[:most])
+    return listed, cut if len(every) > most else ""
+
+
+def _ccdf_words(shown: pd.DataFrame, chance: pd.DataFrame) -> str:
+    drawn = plots.panels(shown)[: plots.MOST_PANELS]
+    at = chance[np.isclose(chance["correlation"], THRESHOLD)] if not chance.empty else chance
+    bands = {
+        (row["family"], row["task"], row["score"]): f", {row['low']:.0%} to {row['high']:.0%}"
+        for row in at.to_dict("records")
+    }
+    parts = []
+    for row in shown[shown["score"].isin(band.STEPS)].to_dict("records"):
+        if (row["family"], row["task"]) in drawn:
+            within = bands.get((row["family"], row["task"], row["score"]), "")
+            parts.append(
+                f"{row['family']}, {row['task']}, {row['score']}: {row['share_above']:.0%} of "
+                f"samples above {THRESHOLD} ({row['null_share_above']:.1%} by chance{within})"
+            )
+    return f"Step lines with bands. {'; '.join(parts)}."
 
 
 def _fits(fits: pd.DataFrame) -> pd.DataFrame:
     """The fits with each one's parameters in words."""
+    if fits.empty:
+        return fits
     words = [
         ", ".join(
             f"{name} = {value:.3g} ({row['low'][name]:.3g} to {row['high'][name]:.3g})"

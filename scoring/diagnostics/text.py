@@ -1,16 +1,18 @@
 """The diagnosis in the terminal: what a person needs to see first."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scoring.diagnostics import band
 from scoring.diagnostics.diagnosis import Diagnosis
 
-METHOD = "spearman"
+METHOD = band.METHOD
 """Which correlations the terminal shows; the files have all."""
 SHORT = {
     "log_p_vocab_correct": "log p_vocab",
@@ -81,16 +83,11 @@ def _attribution(moved: pd.DataFrame) -> Table:
 
 
 def _flips(flips: pd.DataFrame) -> Table:
-    """The first model against the last: the pairs begin with the first model and all others."""
     titles = ["family", "task", "first", "last", "accuracy", "lost", "won", "p (McNemar)"]
     table = titled("Flips between the first and the last model", titles, names=4)
-    for (family, task), own in flips.groupby(["family", "task"], sort=False):
-        row = own[own["first"] == own["first"].iloc[0]].iloc[-1]
+    for row in flips[flips["outermost"]].to_dict("records"):
         table.add_row(
-            str(family),
-            str(task),
-            str(row["first"]),
-            str(row["second"]),
+            *(str(row[name]) for name in ("family", "task", "first", "second")),
             f"{row['accuracy_first']:.3f} to {row['accuracy_second']:.3f}",
             f"{row['nfr']:.1%}",
             f"{row['pfr']:.1%}",
@@ -146,20 +143,32 @@ def _levels(levels: pd.DataFrame) -> Table:
 
 def _correlations(scaled: pd.DataFrame) -> Table:
     titles = ["family", "task", "score", "mean", "p", "> 0.75", "by chance", "constant"]
-    title = f"{METHOD.title()} of each sample with compute (p: one-sided, models permuted)"
+    title = f"{METHOD.title()} of each sample with compute (p: one-sided, models permuted"
+    capped = any(_ceiling(row) for row in scaled.to_dict("records"))
+    title += "; of: the highest mean that ties allow)" if capped else ")"
     table = titled(title, titles, names=3)
     for row in scaled.to_dict("records"):
         table.add_row(
             str(row["family"]),
             str(row["task"]),
             SHORT.get(row["score"], row["score"]),
-            number(row["mean"], ".3f"),
+            number(row["mean"], ".3f") + _ceiling(row),
             number(row["null_p_value"], ".2g"),
             number(row["share_above"], ".1%"),
             number(row["null_share_above"], ".1%"),
             number(row["share_constant"], ".1%"),
         )
     return table
+
+
+def _ceiling(row: Mapping[Hashable, Any]) -> str:
+    """The highest mean that a score's ties allow, where they allow less than 1."""
+    most = float(row.get("ceiling_mean", math.nan))
+    return f" of {most:.3f}" if most < CAPPED else ""
+
+
+CAPPED = 0.9995
+"""A ceiling at or above this is shown as 1, and says nothing."""
 
 
 def titled(title: str, titles: list[str], names: int) -> Table:

@@ -1,4 +1,4 @@
-"""Flips, calibration, labels, Min-K% and concept frequency: by hand, by law, against libraries."""
+"""Flips, calibration, Min-K% and concept frequency: by hand, by law, against libraries."""
 
 import math
 import re
@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from algoperf.errors import UserError
-from scoring.diagnostics import calibration, diagnosis, flips, frequency, labels, mink
+from scoring.diagnostics import calibration, diagnosis, flips, frequency, mink
 from tests.scoring.diagnostics.families import block, trend
 
 truths = hnp.arrays(bool, st.shared(st.integers(1, 30), key="n"))
@@ -93,55 +93,16 @@ def test_calibration_of_a_block():
     assert diagram.groupby("model")["n_samples"].sum().tolist() == [50, 50]
 
 
-def test_confident_learning_by_hand():
-    # Given 0: p_0 = 0.9, 0.7, 0.2: threshold 0.6. Given 1: p_1 = 0.9, 0.6, 0.6: threshold 0.7.
-    # Sample 3 (given 0, p_1 = 0.8) counts under 1; samples 5, 6 (p_1 = 0.6, p_0 = 0.4) under none.
-    # Counts (given, counted): (0,0) 2, (0,1) 1, (1,1) 1 -> calibrated (2, 1; 0, 3) / 6.
-    p0 = np.array([0.9, 0.7, 0.2, 0.1, 0.4, 0.4])
-    given_labels = np.array([0, 0, 0, 1, 1, 1])
-    found = labels.confident(np.stack([p0, 1 - p0]), given_labels)
-    assert found.suggested.tolist() == [0, 0, 1, 1, -1, -1]
-    assert np.allclose(found.joint, np.array([[2, 1], [0, 3]]) / 6)
-    assert found.error_rate == pytest.approx(1 / 6)
-
-
-def test_confident_learning_finds_what_was_flipped():
-    rng = np.random.default_rng(0)
-    true = rng.integers(3, size=3000)
-    noisy = np.where(rng.random(3000) < 0.1, (true + 1) % 3, true)
-    p = np.full((3, 3000), 0.05)
-    p[true, np.arange(3000)] = 0.9
-    found = labels.confident(p, noisy)
-    assert found.error_rate == pytest.approx((noisy != true).mean(), abs=1e-9)
-    assert (found.off_diagonal(noisy) == (noisy != true)).all()
-
-
-def test_the_noise_at_crossing_by_hand():
-    # |C| = 10, |B| = 90; the second model is 0.2 better on C, the first 0.1 better on B:
-    # -2 + (1 - x) 9 = 0 at 1 - x = 2/9; noise 10 / (10 + 20) = 1/3.
-    args = [np.array([value]) for value in (-0.2, 0.1, 10.0, 90.0)]
-    assert labels.noise_at_crossing(*args)[0] == pytest.approx(1 / 3)
-    args = [np.array([value]) for value in (0.2, 0.1, 10.0, 90.0)]
-    assert math.isnan(labels.noise_at_crossing(*args)[0])  # the first is better everywhere
-
-
-def test_crossings_by_corrected_labels():
-    # 9 benign samples, right: first 6, second 3. 3 mislabelled ones (corrected to 1):
-    # first none, second all. On C the difference is -3, on B 3: they cross where all of B is left.
-    first = [1] * 6 + [0] * 3 + [0] * 3
-    second = [1] * 3 + [0] * 6 + [1] * 3
-    correct = np.array([0] * 9 + [1] * 3)
-    loglik = np.zeros((2, 12, 2)) - 2
-    for m, hits in enumerate((first, second)):
-        for s, hit in enumerate(hits):
-            loglik[m, s, correct[s] if hit else 1 - correct[s]] = -1
-    given_labels = np.zeros(12, int)
-    marked = (np.arange(2)[:, None] == correct)[:, None].repeat(2, axis=1).astype(float)
-    made = block(loglik, given_labels, extra={"is_gold_corrected": marked})
-    row = labels.crossings(made).iloc[0]
-    assert (row["source"], row["n_corrected"]) == ("given", 3)
-    assert row["noise_at_crossing"] == pytest.approx(3 / 12)
-    assert 0 < row["share_of_draws_crossing"] < 1
+def test_a_position_that_some_samples_lack_is_judged_by_those_that_have_it():
+    # p = (1/2, 1/2) in both samples of two choices, (1/3, 1/3, 1/3) in the one of three; gold 0.
+    # Position 0: bin of 1/2 holds two, both right: 1/2; that of 1/3 one, right: 2/3.
+    # Position 1: none right: 1/2 (two samples) and 1/3. Position 2, of one sample: 1/3.
+    # By samples: (2 * 1/2 + 2/3 + 2 * 1/2 + 1/3 + 1/3) / (3 + 3 + 1) = (10/3) / 7.
+    loglik = np.full((1, 3, 3), -1.0)
+    loglik[:, :2, 2] = -math.inf
+    present = np.isfinite(loglik[0])
+    rows, _ = calibration.of_block(block(loglik, [0, 0, 0], present=present))
+    assert rows["classwise"].item() == pytest.approx(10 / 21)
 
 
 def test_min_k_by_hand():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,14 +31,32 @@ def test_one_file_is_enough(tmp_path):
     assert result.stderr == ""
     assert "log p_vocab" in result.stdout
     assert "glyph-5" in result.stdout
+    assert "of: the highest mean that ties allow" in " ".join(result.stdout.split())
+    assert re.search(r"accuracy +│ +\d\.\d{3} of 0\.\d{3} ", result.stdout)
     found = json.loads((tmp_path / "a/out.json").read_text())
     assert {"correlations", "flips", "forecast", "fits", "problems"} <= set(found)
     assert json.loads((tmp_path / "report/diagnosis.json").read_text()) == found
-    for name in ("correlations", "ccdf", "levels", "alignment"):
+    for name in ("correlations", "ccdf", "ccdf_null", "levels", "alignment"):
         assert (tmp_path / f"report/{name}.csv").read_text().count("\n") > 1
     for name in ("ccdf", "levels", "masses", "attribution", "reliability"):
         assert (tmp_path / f"report/{name}.svg").read_text().count("letters") > 0
         assert (tmp_path / f"report/{name}.png").stat().st_size > 1000
+
+
+NAME = r"a$\frac$b"
+
+
+def test_a_name_may_hold_what_would_be_mathematics(tmp_path):
+    frame = tidy(*trend(models=4, samples=10), family=NAME, task=f"_{NAME}")
+    frame["model"] = "_" + NAME + frame["model"]
+    frame.to_csv(tmp_path / "choices.csv", index=False)
+    result = tool("choices.csv", "--out", "report", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    for name in ("ccdf", "levels", "masses", "attribution", "reliability"):
+        assert f"{NAME}, _{NAME}<" in (tmp_path / f"report/{name}.svg").read_text()
+    # The legend names all four models as they are.
+    drawn = (tmp_path / "report/reliability.svg").read_text()
+    assert all(f"_{NAME}{NAME}-{k}<" in drawn for k in range(4))
 
 
 @pytest.mark.parametrize(
