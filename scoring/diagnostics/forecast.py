@@ -122,7 +122,8 @@ def _rows(seen: methods.Seen, tests: Sequence[_Test], hidden: int) -> Iterator[d
                 "kind": "backtest" if hidden else "forecast", "held_out": hidden,
                 "model": test.model, "compute": test.target.compute,
                 "accuracy": found.accuracy, "low": found.low, "high": found.high,
-                "p_choices": found.p_choices,
+                "p_choices": found.p_choices, "p_choices_low": found.p_choices_low,
+                "p_choices_high": found.p_choices_high,
                 "actual": math.nan if test.hits is None else float(test.hits.mean()),
                 "p_choices_actual":
                     math.nan if test.p_choices is None else float(test.p_choices.mean()),

@@ -60,13 +60,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A forecast: accuracy with its 95 % interval; by sample where the method has it."""
+    """A forecast: accuracy with its 95 % interval; by sample, and p_choices, if it has them."""
 
     accuracy: float
     low: float = math.nan
     high: float = math.nan
     hit: Floats | None = None
     p_choices: float = math.nan
+    p_choices_low: float = math.nan
+    p_choices_high: float = math.nan
     status: str = "ok"
 
 
@@ -83,7 +85,9 @@ def per_choice(seen: Seen) -> Forecaster:
     def forecast(target: Target) -> Forecast:
         found = trend.predict(lines, math.log10(target.compute))
         mean, p = float(found.hit.mean()), float(found.p_choices.mean())
-        return Forecast(mean, found.low, found.high, found.hit, p, status)
+        return Forecast(
+            mean, *found.accuracy_interval, found.hit, p, *found.p_choices_interval, status
+        )
 
     return forecast
 

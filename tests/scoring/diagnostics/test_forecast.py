@@ -5,9 +5,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import integrate, stats
 
-from scoring.diagnostics import chain, curves, forecast, laws, methods, trend
+from scoring.diagnostics import curves, forecast, laws, methods
 from tests.scoring.diagnostics.families import block
 from tests.scoring.diagnostics.families import trend as family
 
@@ -78,42 +77,6 @@ def test_too_few_points_say_so():
     assert rising.status == "at the bound of A"
 
 
-def test_the_chance_of_a_hit_against_the_integral():
-    # Three choices with their own errors of sd 1: by integral over the correct one's error.
-    centre = np.array([[0.5], [0.0], [-1.0]])
-    want, _ = integrate.quad(
-        lambda z: stats.norm.pdf(z) * stats.norm.cdf(0.5 + z) * stats.norm.cdf(1.5 + z), -8, 8
-    )
-    got = trend.hit_probability(centre, np.array([0]), np.array([1.0]))
-    assert got[0] == pytest.approx(want, abs=1e-4)
-    # Two choices: Phi(difference / (sd sqrt 2)).
-    got = trend.hit_probability(centre[:2], np.array([0]), np.array([0.4]))
-    assert got[0] == pytest.approx(stats.norm.cdf(0.5 / (0.4 * math.sqrt(2))), abs=1e-3)
-
-
-def test_lines_without_noise_are_extrapolated_exactly():
-    loglik, gold = family(models=6, slope=1.0, edge=3.0, noise=0.0)
-    made = block(loglik, gold)
-    x = np.log10(made.compute)
-    told = trend.predict(trend.fit(x[:4], made.loglik[:, :4], made.present, made.gold), float(x[5]))
-    hits = chain.accuracy(made.loglik, made.gold)[5]
-    assert told.hit == pytest.approx(hits, abs=1e-6)
-    p = chain.p_choices_correct(made.loglik, made.gold)[5]
-    assert told.p_choices == pytest.approx(p, abs=1e-6)
-
-
-def test_variances_are_shrunk_as_far_as_they_are_alike():
-    rng = np.random.default_rng(0)
-    free = np.full(4000, 4.0)
-    alike = rng.chisquare(4, 4000) / 4 * 2.0
-    moved, prior = trend.shrunk(alike, free)
-    assert moved.std() < 0.1 * alike.std()
-    assert prior > 100
-    true = 5 / rng.chisquare(5, 4000)  # scaled inverse chi-square: d0 = 5, s0 = 1
-    moved, prior = trend.shrunk(true * rng.chisquare(4, 4000) / 4, free)
-    assert prior == pytest.approx(5, rel=0.2)
-
-
 def told_of(made, method):
     rows, fits = forecast.of_block(made, FACTS, [])
     return rows[(rows["method"] == method) & (rows["kind"] == "backtest")], fits
@@ -145,6 +108,14 @@ def test_loss_from_size_and_data_where_they_are_known():
     assert rows[rows["kind"] == "forecast"]["compute"].iloc[0] == pytest.approx(1e25)
 
 
+def test_p_choices_has_an_interval():
+    rows, _ = told_of(block(*family(models=6, samples=80)), "per_choice")
+    assert (rows["p_choices_low"] < rows["p_choices"]).all()
+    assert (rows["p_choices"] < rows["p_choices_high"]).all()
+    others, _ = told_of(block(*family(models=6, samples=80)), "logistic")
+    assert others["p_choices_low"].isna().all()
+
+
 def test_what_cannot_be_forecast_is_told():
     problems = []
     rows, _ = forecast.of_block(block(*family(models=3)), FACTS, problems)
@@ -155,19 +126,6 @@ def test_what_cannot_be_forecast_is_told():
     rows, _ = forecast.of_block(block(loglik, gold), FACTS, problems)
     assert problems[1].problem == "1 samples have one choice or an impossible one"
     assert set(rows["n_samples"]) == {39}
-
-
-@pytest.mark.slow
-def test_the_intervals_of_the_per_choice_forecast_cover():
-    """Families with an error that all samples of a model share, and one of each choice."""
-    covered = []
-    for seed in range(60):
-        loglik, gold = family(models=8, samples=150, slope=1.0, edge=0.6, noise=1.0, seed=seed)
-        shared = np.random.default_rng(1000 + seed).normal(0, 0.3, 8)
-        correct = np.arange(4) == gold[:, None]
-        rows, _ = told_of(block(loglik + shared[:, None, None] * correct, gold), "per_choice")
-        covered.append(rows[rows["held_out"] == 1]["covered"].iloc[0])
-    assert np.mean(covered) >= 0.85  # 95 % of 60 is 57, its sd 1.7
 
 
 @pytest.mark.slow
