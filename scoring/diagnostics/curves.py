@@ -6,16 +6,21 @@ within their bounds, and the best is polished. So no fit depends on where it sta
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, stats
 
+from scoring.diagnostics.least_squares import bounded
 from scoring.intervals import Floats
 
 RESAMPLES = 100
+HALVINGS = 8
+"""Of the grid around a refit's best point."""
 SEED = 0
+Z = float(stats.norm.ppf(0.975))
 ENOUGH_FREE = 2
 """With fewer degrees of freedom a fit says so."""
 
@@ -58,38 +63,77 @@ class Fit:
 
     Attributes:
         curve: Which.
-        estimate: Its parameters, in the order of `curve.parameters`.
-        draws: The same of refits to resampled residuals, shape (draws, parameters).
-        residuals: At the points, as drawn from: scaled by sqrt(n / (n - p)).
-        rmse: Root mean square residual.
-        n_points: How many points.
+        x: Of the points, shape (points, columns).
+        y: Of the points, shape (points,).
+        estimate: Its parameters, in the order of `curve.parameters`; NaN if it was not fitted.
         status: "ok", or what a reader has to know.
     """
 
     curve: Curve
+    x: Floats
+    y: Floats
     estimate: Floats
-    draws: Floats
-    residuals: Floats
-    rmse: float
-    n_points: int
     status: str
+
+    @property
+    def n_points(self) -> int:
+        """How many points."""
+        return len(self.y)
 
     @property
     def free(self) -> int:
         """Degrees of freedom."""
         return self.n_points - self.curve.fitted
 
+    @property
+    def rmse(self) -> float:
+        """Root mean square residual."""
+        return float(np.sqrt(((self.y - self.at(self.x)) ** 2).mean()))
+
+    @property
+    def wider(self) -> float:
+        """How much wider than residuals errors are drawn.
+
+        For `free` degrees of freedom, and as Student's 95 % are wider than the normal
+        distribution's.
+        """
+        quantile = float(stats.t.ppf(0.975, self.free)) / Z
+        return quantile * (self.n_points / self.free) ** 0.5
+
+    @cached_property
+    def draws(self) -> Floats:
+        """`estimate` of refits to resampled residuals, shape (draws, parameters).
+
+        They are made when they are asked for; without degrees of freedom there are none.
+        """
+        if self.free <= 0:
+            return np.zeros((0, len(self.estimate)))
+        rng = np.random.default_rng(SEED)
+        fitted = self.at(self.x)
+        drawn = self.wider * rng.choice(self.y - fitted, (self.n_points, RESAMPLES))
+        return _best(self.curve, self.x, fitted[:, None] + drawn, HALVINGS)
+
     def at(self, x: Floats) -> Floats:
         """The curve, shape (points,)."""
         return evaluate(self.curve, x, self.estimate)
 
+    def ends(self) -> Floats:
+        """95 % intervals of the parameters, shape (2, parameters); NaN where there are none."""
+        if not len(self.draws):
+            return np.full((2, len(self.estimate)), np.nan)
+        return np.quantile(self.draws, [0.025, 0.975], axis=0)
+
     def interval(self, x: Floats) -> tuple[float, float]:
-        """95 % prediction interval at one point, shape (1, columns): refit and a new residual."""
+        """95 % prediction interval at one point, shape (1, columns): each refit with new errors.
+
+        Those are quantiles of a normal distribution: the few residuals have no tails.
+        """
         if not len(self.draws):
             return float("nan"), float("nan")
-        rng = np.random.default_rng(SEED)
-        drawn = [float(evaluate(self.curve, x, values)[0]) for values in self.draws]
-        low, high = np.quantile(drawn + rng.choice(self.residuals, len(drawn)), [0.025, 0.975])
+        drawn = np.array([evaluate(self.curve, x, values)[0] for values in self.draws])
+        levels = (np.arange(RESAMPLES) + 0.5) / RESAMPLES
+        errors = self.wider * self.rmse * stats.norm.ppf(levels)
+        low, high = np.quantile(drawn[:, None] + errors, [0.025, 0.975])
         return float(low), float(high)
 
 
@@ -99,66 +143,13 @@ def evaluate(curve: Curve, x: Floats, values: Floats) -> Floats:
     return curve.offset + curve.basis(x, *searched)[0] @ values[len(curve.grid) :]
 
 
-def bounded(
-    basis: Floats, y: Floats, bounds: Sequence[tuple[float, float]]
-) -> tuple[Floats, Floats]:
-    """Least squares within bounds, exactly: every set of active bounds is tried.
-
-    Args:
-        basis: Shape (grid, points, linear).
-        y: Shape (points, draws).
-        bounds: Of each linear parameter.
-
-    Returns:
-        Parameters, shape (grid, linear, draws), and sums of squares, shape (grid, draws).
-    """
-    size, width = basis.shape[0], basis.shape[2]
-    best = np.full((size, y.shape[1]), np.inf)
-    found = np.zeros((size, width, y.shape[1]))
-    choices = [_ends(low, high) for low, high in bounds]
-    for fixed in itertools.product(*choices):
-        free = [k for k, end in enumerate(fixed) if end is None]
-        values = np.zeros((size, width, y.shape[1]))
-        for k, end in enumerate(fixed):
-            if end is not None:
-                values[:, k] = end
-        if free:
-            values[:, free] = _solve(basis[:, :, free], y - basis @ values)
-        squares = ((y - basis @ values) ** 2).sum(axis=1)
-        inside = np.ones_like(squares, bool)
-        for k in free:
-            low, high = bounds[k]
-            inside &= (values[:, k] >= low) & (values[:, k] <= high)
-        better = inside & (squares < best)
-        best = np.where(better, squares, best)
-        found = np.where(better[:, None], values, found)
-    return found, best
-
-
-def _ends(low: float, high: float) -> list[float | None]:
-    """Where a parameter may be: free, or at a finite bound; only there if the bounds are equal."""
-    return [low] if low == high else [None, *(end for end in (low, high) if np.isfinite(end))]
-
-
-def _solve(basis: Floats, y: Floats) -> Floats:
-    """Least squares of each grid point; a single column needs no decomposition."""
-    if basis.shape[2] > 1:
-        return np.linalg.pinv(basis) @ y
-    square = np.maximum((basis**2).sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    return np.swapaxes(basis, 1, 2) @ y / square
-
-
-def fit(
-    curve: Curve, x: Floats, y: Floats, resamples: int = RESAMPLES, *, polish: bool = True
-) -> Fit:
+def fit(curve: Curve, x: Floats, y: Floats) -> Fit:
     """Fits a curve.
 
     Args:
         curve: Which.
         x: Shape (points, columns).
         y: Shape (points,).
-        resamples: Refits to resampled residuals, for intervals.
-        polish: Whether to go from the grid's best point to the minimum.
 
     Returns:
         The fit; with fewer points than parameters all are NaN and the status says so.
@@ -166,46 +157,60 @@ def fit(
     wanted = curve.fitted
     if len(y) < wanted:
         nothing = np.full(len(curve.parameters), np.nan)
-        status = f"{len(y)} points for {wanted} parameters: not fitted"
-        return Fit(
-            curve, nothing, np.zeros((0, len(nothing))), np.zeros(0), float("nan"), len(y), status
-        )
-    searched = _grid(curve)
-    basis = curve.basis(x, *(values[:, None] for values in searched))
-    values = _best(curve, searched, basis, y[:, None])[0]
-    values = _polish(curve, x, y, values) if polish else values
-    residuals = y - evaluate(curve, x, values)
+        return Fit(curve, x, y, nothing, f"{len(y)} points for {wanted} parameters: not fitted")
+    values = _polish(curve, x, y, _best(curve, x, y[:, None])[0])
     free = len(y) - wanted
-    scaled = residuals * np.sqrt(len(y) / max(free, 1))
-    draws = np.zeros((0, len(values)))
-    if free and resamples:
-        rng = np.random.default_rng(SEED)
-        drawn = (y - residuals)[:, None] + rng.choice(scaled, (len(y), resamples))
-        draws = _best(curve, searched, basis, drawn)
     status = "ok" if free >= ENOUGH_FREE else too_few(free)
     if (at := _at_bounds(curve, values)) and free >= ENOUGH_FREE:
         status = f"at the bound of {', '.join(at)}"
-    rmse = float(np.sqrt((residuals**2).mean()))
-    return Fit(curve, values, draws, scaled, rmse, len(y), status)
+    return Fit(curve, x, y, values, status)
 
 
 def too_few(free: int) -> str:
     """What a fit of so many degrees of freedom says of itself."""
+    if free == 0:
+        return "no interval: 0 degrees of freedom"
     return f"{free} degree{'' if free == 1 else 's'} of freedom: too few points"
 
 
-def _grid(curve: Curve) -> list[Floats]:
-    """Every combination of the searched parameters, shape (grid,) each."""
-    return [values.ravel() for values in np.meshgrid(*curve.grid.values(), indexing="ij")]
+def _best(curve: Curve, x: Floats, y: Floats, halvings: int = 0) -> Floats:
+    """The best parameters for each column of y, shape (draws, parameters).
+
+    First on the grid. Then the grid is halved around each point, `halvings` times: its neighbours
+    are tried, the best is gone to, and where none is better the neighbours are half as far.
+    """
+    places = np.stack([np.ravel(k) for k in np.indices([len(v) for v in curve.grid.values()])])
+    values, squares = _solved(curve, x, places.T.astype(float), y)
+    draws = np.arange(y.shape[1])
+    best = squares.argmin(axis=0)
+    at, least, found = places.T[best].astype(float), squares[best, draws], values[best, :, draws]
+    steps = itertools.product((-1, 0, 1), repeat=len(places))
+    around = np.array([step for step in steps if any(step)])
+    far = np.full(len(at), 0.5)
+    for _ in range(halvings):
+        near = np.clip(at + far[:, None] * around[:, None], 0, places.max(axis=1))
+        each = np.tile(y.T, (len(around), 1))[:, :, None]
+        values, squares = _solved(curve, x, near.reshape(-1, len(places)), each)
+        values, squares = values.reshape(*near.shape[:2], -1), squares.reshape(near.shape[:2])
+        best = squares.argmin(axis=0)
+        better = squares[best, draws] < least
+        at = np.where(better[:, None], near[best, draws], at)
+        least = np.where(better, squares[best, draws], least)
+        found = np.where(better[:, None], values[best, draws], found)
+        far = np.where(better, far, far / 2)
+    return np.concatenate([_searched(curve, at), found], axis=1)
 
 
-def _best(curve: Curve, searched: list[Floats], basis: Floats, y: Floats) -> Floats:
-    """The best parameters on the grid for each column of y, shape (draws, parameters)."""
-    linear, squares = bounded(basis, y - curve.offset, list(curve.linear.values()))
-    place = squares.argmin(axis=0)
-    columns = [values[place] for values in searched]
-    columns += [linear[place, k, np.arange(y.shape[1])] for k in range(linear.shape[1])]
-    return np.stack(columns, axis=1)
+def _solved(curve: Curve, x: Floats, places: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Linear parameters and sums of squares at places on the grid; see `bounded`."""
+    basis = curve.basis(x, *(values[:, None] for values in _searched(curve, places).T))
+    return bounded(basis, y - curve.offset, list(curve.linear.values()))
+
+
+def _searched(curve: Curve, places: Floats) -> Floats:
+    """The searched parameters at places on the grid and between them, shape as `places`."""
+    axes = zip(places.T, curve.grid.values(), strict=True)
+    return np.stack([np.interp(own, np.arange(len(v)), v) for own, v in axes], axis=1)
 
 
 def _polish(curve: Curve, x: Floats, y: Floats, start: Floats) -> Floats:

@@ -65,11 +65,12 @@ def of_block(
             _Test(whole.models[k], methods.Target(float(whole.compute[k]), known[k]), hits[k], p[k])
             for k in range(keep, len(places))
         ]
-        rows += list(_rows(seen, tests, hidden))
+        rows += _rows(seen, _methods(seen), tests, hidden)
     seen = _seen(whole, known, len(places))
     ahead = methods.Target(float(whole.compute[-1]) * BEYOND, _grown(known))
-    rows += list(_rows(seen, [_Test(f"{BEYOND:g} x the largest compute", ahead)], 0))
-    return pd.DataFrame(rows), _fits(seen)
+    found = _methods(seen)
+    rows += _rows(seen, found, [_Test(f"{BEYOND:g} x the largest compute", ahead)], 0)
+    return pd.DataFrame(rows), _fits(seen, found)
 
 
 @dataclass(frozen=True)
@@ -110,19 +111,28 @@ def _seen(block: Block, known: Floats, keep: int) -> methods.Seen:
     )
 
 
-def _rows(seen: methods.Seen, tests: Sequence[_Test], hidden: int) -> Iterator[dict[str, Any]]:
-    for name, method in methods.METHODS.items():
-        forecaster = method(seen)
-        if forecaster is None:
-            continue
+def _methods(seen: methods.Seen) -> dict[str, methods.Forecaster]:
+    """By name, those that can be used."""
+    found = {name: method(seen) for name, method in methods.METHODS.items()}
+    return {name: method for name, method in found.items() if method is not None}
+
+
+def _rows(
+    seen: methods.Seen,
+    forecasters: dict[str, methods.Forecaster],
+    tests: Sequence[_Test],
+    hidden: int,
+) -> Iterator[dict[str, Any]]:
+    for name, forecaster in forecasters.items():
         for test in tests:
-            found = forecaster(test.target)
+            found = forecaster.at(test.target)
             row = {
                 "family": seen.block.family, "task": seen.block.task, "method": name,
                 "kind": "backtest" if hidden else "forecast", "held_out": hidden,
                 "model": test.model, "compute": test.target.compute,
                 "accuracy": found.accuracy, "low": found.low, "high": found.high,
-                "p_choices": found.p_choices,
+                "p_choices": found.p_choices, "p_choices_low": found.p_choices_low,
+                "p_choices_high": found.p_choices_high,
                 "actual": math.nan if test.hits is None else float(test.hits.mean()),
                 "p_choices_actual":
                     math.nan if test.p_choices is None else float(test.p_choices.mean()),
@@ -149,33 +159,19 @@ def _scored(found: methods.Forecast, hits: Floats | None) -> dict[str, Any]:
     }
 
 
-def _fits(seen: methods.Seen) -> pd.DataFrame:
-    """The fits to all models, with every parameter and its interval."""
-    loss, error, _ = methods.gadre_fits(seen)
-    found = [
-        methods.logistic_fit(seen),
-        methods.error_power_fit(seen),
-        loss,
-        error,
-        methods.isik_fit(seen),
-    ]
+def _fits(seen: methods.Seen, forecasters: dict[str, methods.Forecaster]) -> pd.DataFrame:
+    """The curves with every parameter and its interval, NaN without degrees of freedom."""
     rows = []
-    for fit in found:
-        if fit is None:
-            continue
-        names = fit.curve.parameters
-        ends = (
-            np.quantile(fit.draws, [0.025, 0.975], axis=0)
-            if len(fit.draws)
-            else np.full((2, len(names)), np.nan)
-        )
+    for fit in (fit for forecaster in forecasters.values() for fit in forecaster.fits):
+        values = dict(zip(("parameters", "low", "high"), [fit.estimate, *fit.ends()], strict=True))
         rows.append(
             {
                 "family": seen.block.family, "task": seen.block.task, "curve": fit.curve.name,
                 "formula": fit.curve.formula,
-                "parameters": dict(zip(names, fit.estimate.tolist(), strict=True)),
-                "low": dict(zip(names, ends[0].tolist(), strict=True)),
-                "high": dict(zip(names, ends[1].tolist(), strict=True)),
+                **{
+                    name: dict(zip(fit.curve.parameters, own.tolist(), strict=True))
+                    for name, own in values.items()
+                },
                 "rmse": fit.rmse, "n_points": fit.n_points, "n_parameters": fit.curve.fitted,
                 "degrees_of_freedom": fit.free, "status": fit.status,
             }

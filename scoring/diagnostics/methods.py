@@ -4,9 +4,8 @@ A method sees the models that it may train on, and gives back a function that fo
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -18,6 +17,7 @@ from scoring.intervals import Floats
 CLUSTERS = 6
 FEWEST_IN_CLUSTER = 10
 MOST_CLUSTERED = 2000
+LEAST_EXPONENT = 0.1
 EXTRAPOLATED = "of the samples are in clusters that can be extrapolated"
 """What difficulty clusters say of themselves instead of "ok"."""
 SEED = 0
@@ -60,18 +60,29 @@ class Seen:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A forecast: accuracy with its 95 % interval; by sample where the method has it."""
+    """A forecast: accuracy with its 95 % interval; by sample, and p_choices, if it has them."""
 
     accuracy: float
     low: float = math.nan
     high: float = math.nan
     hit: Floats | None = None
     p_choices: float = math.nan
+    p_choices_low: float = math.nan
+    p_choices_high: float = math.nan
     status: str = "ok"
 
 
-Forecaster = Callable[[Target], Forecast]
-"""A method that has seen its training models."""
+@dataclass(frozen=True)
+class Forecaster:
+    """A method that has seen its training models.
+
+    Attributes:
+        at: Forecasts any other model.
+        fits: The curves that it goes by.
+    """
+
+    at: Callable[[Target], Forecast]
+    fits: Sequence[curves.Fit] = ()
 
 
 def per_choice(seen: Seen) -> Forecaster:
@@ -83,9 +94,11 @@ def per_choice(seen: Seen) -> Forecaster:
     def forecast(target: Target) -> Forecast:
         found = trend.predict(lines, math.log10(target.compute))
         mean, p = float(found.hit.mean()), float(found.p_choices.mean())
-        return Forecast(mean, found.low, found.high, found.hit, p, status)
+        return Forecast(
+            mean, *found.accuracy_interval, found.hit, p, *found.p_choices_interval, status
+        )
 
-    return forecast
+    return Forecaster(forecast)
 
 
 def _forecast(fit: curves.Fit, x: float, *, error: bool = False) -> Forecast:
@@ -100,52 +113,37 @@ def _forecast(fit: curves.Fit, x: float, *, error: bool = False) -> Forecast:
     return Forecast(bound[0], bound[1], bound[2], status=fit.status)
 
 
-def logistic_fit(seen: Seen) -> curves.Fit:
-    x = np.log10(seen.compute)[:, None]
-    curve = laws.logistic(seen.chance, float(x.min()), float(x.max()))
-    return curves.fit(curve, x, seen.accuracy)
-
-
 def logistic(seen: Seen) -> Forecaster:
     """Accuracy from chance to 1 over log compute."""
-    fit = logistic_fit(seen)
-    return lambda target: _forecast(fit, math.log10(target.compute))
-
-
-def error_power_fit(seen: Seen) -> curves.Fit:
-    x = (seen.compute / laws.centre(seen.compute))[:, None]
-    return curves.fit(laws.ERROR_POWER, x, 1 - seen.accuracy)
+    x = np.log10(seen.compute)[:, None]
+    fit = curves.fit(laws.logistic(seen.chance, float(x.min()), float(x.max())), x, seen.accuracy)
+    return Forecaster(lambda target: _forecast(fit, math.log10(target.compute)), [fit])
 
 
 def error_power(seen: Seen) -> Forecaster:
     """Error as a power of compute."""
-    fit, scale = error_power_fit(seen), laws.centre(seen.compute)
-    return lambda target: _forecast(fit, target.compute / scale, error=True)
+    scale = laws.centre(seen.compute)
+    fit = curves.fit(laws.ERROR_POWER, (seen.compute / scale)[:, None], 1 - seen.accuracy)
+    return Forecaster(lambda target: _forecast(fit, target.compute / scale, error=True), [fit])
 
 
-def gadre_fits(seen: Seen) -> tuple[curves.Fit, curves.Fit, Callable[[Target], Floats]]:
-    """Loss from N and D (from C where those do not both vary), error from loss.
-
-    Returns:
-        Both fits, and from a target the point to take the loss at, shape (1, columns).
-    """
+def _loss_fit(seen: Seen) -> tuple[curves.Fit, Callable[[Target], Floats]]:
+    """Loss from N and D, from C if those do not both vary; where to take it for a target."""
     if _vary(seen.facts):
         scale = np.array([laws.centre(column) for column in seen.facts.T])
-        loss = curves.fit(laws.GADRE_LOSS, seen.facts / scale, seen.loss, resamples=0)
+        loss = curves.fit(laws.GADRE_LOSS, seen.facts / scale, seen.loss)
 
         def point(target: Target) -> Floats:
             return (target.facts / scale)[None]
 
     else:
         middle = laws.centre(seen.compute)
-        loss = curves.fit(laws.LOSS_POWER, (seen.compute / middle)[:, None], seen.loss, resamples=0)
+        loss = curves.fit(laws.LOSS_POWER, (seen.compute / middle)[:, None], seen.loss)
 
         def point(target: Target) -> Floats:
             return np.array([[target.compute / middle]])
 
-    spread = max(float(np.ptp(seen.loss)), 1e-9)
-    x = (seen.loss - seen.loss.mean())[:, None]
-    return loss, curves.fit(laws.gadre_error(spread), x, 1 - seen.accuracy), point
+    return loss, point
 
 
 def _vary(facts: Floats) -> bool:
@@ -154,7 +152,10 @@ def _vary(facts: Floats) -> bool:
 
 def gadre(seen: Seen) -> Forecaster:
     """Error from loss, loss from size and data. Its interval takes the loss for granted."""
-    loss, error, point = gadre_fits(seen)
+    loss, point = _loss_fit(seen)
+    spread = max(float(np.ptp(seen.loss)), 1e-9)
+    x = (seen.loss - seen.loss.mean())[:, None]
+    error = curves.fit(laws.gadre_error(spread), x, 1 - seen.accuracy)
 
     def forecast(target: Target) -> Forecast:
         predicted = float(loss.at(point(target))[0]) - float(seen.loss.mean())
@@ -165,22 +166,17 @@ def gadre(seen: Seen) -> Forecaster:
         unsound = [f"{name}: {status}" for name, status in of.items() if status != "ok"]
         return replace(found, status="; ".join(unsound) or "ok")
 
-    return forecast
+    return Forecaster(forecast, [loss, error])
 
 
-def isik_fit(seen: Seen) -> curves.Fit | None:
-    """None where the number of training tokens is not known or does not vary."""
+def isik(seen: Seen) -> Forecaster | None:
+    """Accuracy as a power of log tokens; None if those are not known or do not vary."""
     tokens = seen.facts[:, 1]
     if not ((tokens > 0).all() and np.ptp(tokens) > 0):
         return None
     x = np.log(tokens)
-    return curves.fit(laws.isik(float(x.min())), x[:, None], seen.accuracy)
-
-
-def isik(seen: Seen) -> Forecaster | None:
-    """Accuracy as a power of the logarithm of tokens."""
-    fit = isik_fit(seen)
-    return None if fit is None else lambda target: _forecast(fit, math.log(target.facts[1]))
+    fit = curves.fit(laws.isik(float(x.min())), x[:, None], seen.accuracy)
+    return Forecaster(lambda target: _forecast(fit, math.log(target.facts[1])), [fit])
 
 
 def cod(seen: Seen) -> Forecaster:
@@ -189,45 +185,62 @@ def cod(seen: Seen) -> Forecaster:
     Xu et al. 2025, arXiv:2502.17262. Clusters are k-means on p_choices, where the paper has pass
     rates and a bounded mean shift. A cluster that is not extrapolatable (b <= 0.1) keeps the
     accuracy of the largest training model, where the paper maps the predictable part to the whole.
+    The first cluster is the hardest.
     """
     block = seen.block
     hits = chain.accuracy(block.loglik, block.gold)
     labels = _clusters(chain.p_choices_correct(block.loglik, block.gold).T)
     scale = laws.centre(seen.compute)
     x = (seen.compute / scale)[:, None]
-    parts: list[tuple[int, Callable[[Floats], float]]] = []
-    extrapolated, free = 0, 0
-    for k in np.unique(labels):
-        own = labels == k
-        size = int(own.sum())
+    clusters = [labels == k for k in np.unique(labels)]
+    clusters.sort(key=lambda own: float(hits[:, own].mean()))
+    parts: list[_Cluster] = []
+    for place, own in enumerate(clusters, 1):
         chance = float((1 / block.present[:, own].sum(axis=0)).mean())
-        fit = curves.fit(laws.cod(chance), x, hits[:, own].mean(axis=1), resamples=0, polish=False)
-        free = fit.free
-        sure = np.isfinite(fit.estimate).all() and fit.estimate[1] > 0.1
-        if sure and size >= FEWEST_IN_CLUSTER:
-            parts.append((size, partial(_at, fit)))
-            extrapolated += size
-        else:
-            parts.append((size, partial(_last, float(hits[-1, own].mean()))))
-    share = extrapolated / len(labels)
+        curve = replace(laws.cod(chance), name=f"cod_{place}_of_{len(clusters)}")
+        fit = curves.fit(curve, x, hits[:, own].mean(axis=1))
+        parts.append(_Cluster(int(own.sum()), fit))
+    share = sum(part.size for part in parts if not part.kept) / len(labels)
     status = f"{share:.0%} {EXTRAPOLATED}"
-    if free < curves.ENOUGH_FREE:
+    if (free := parts[0].fit.free) < curves.ENOUGH_FREE:
         status += f"; {curves.too_few(free)}"
 
     def forecast(target: Target) -> Forecast:
         at = np.array([[target.compute / scale]])
-        total = sum(size * part(at) for size, part in parts)
-        return Forecast(total / len(labels), status=status)
+        return Forecast(sum(part.size * part.at(at) for part in parts) / len(labels), status=status)
 
-    return forecast
-
-
-def _at(fit: curves.Fit, x: Floats) -> float:
-    return float(np.clip(fit.at(x)[0], 0, 1))
+    return Forecaster(forecast, [part.told for part in parts])
 
 
-def _last(value: float, x: Floats) -> float:
-    return value
+@dataclass(frozen=True)
+class _Cluster:
+    """Samples that are extrapolated together."""
+
+    size: int
+    fit: curves.Fit
+
+    @property
+    def kept(self) -> str:
+        """Why it keeps the accuracy of the largest training model; "" where it need not."""
+        if np.isnan(self.fit.estimate).any():
+            return self.fit.status
+        if self.size < FEWEST_IN_CLUSTER:
+            return f"{self.size} samples: not extrapolated"
+        if self.fit.estimate[1] <= LEAST_EXPONENT:
+            return f"b <= {LEAST_EXPONENT:g}: not extrapolated"
+        return ""
+
+    @property
+    def told(self) -> curves.Fit:
+        """The fit, with a status that says whether it is used."""
+        if self.kept in {"", self.fit.status}:
+            return self.fit
+        both = [text for text in (self.fit.status, self.kept) if text != "ok"]
+        return replace(self.fit, status="; ".join(both))
+
+    def at(self, x: Floats) -> float:
+        """Accuracy at compute x, shape (1, 1)."""
+        return float(self.fit.y[-1] if self.kept else np.clip(self.fit.at(x)[0], 0, 1))
 
 
 def _clusters(points: Floats) -> Integers:

@@ -54,6 +54,8 @@ def _tables(found: Diagnosis) -> Iterator[Table]:
         yield _flips(tables["flips"])
     if not tables["backtests"].empty:
         yield _backtests(tables["backtests"])
+    if not tables["fits"].empty:
+        yield _fits(tables["fits"])
     for name, title in (("min_k", "Min-K% Prob"), ("frequency", "Accuracy by log10 frequency")):
         if not tables[name].empty:
             yield _plain(title, tables[name])
@@ -117,6 +119,34 @@ def _backtests(tests: pd.DataFrame) -> Table:
 def soundness(status: str, unsound: int, count: int) -> str:
     """What a reader has to know of a method's fits, and of how many of its forecasts it is true."""
     return f"{status} ({unsound} of {count})" if 0 < unsound < count else status
+
+
+def _fits(fits: pd.DataFrame) -> Table:
+    titles = ["family", "task", "curve", "parameters (95 %)", "free", "status"]
+    title = "Fits to all models (free: degrees of freedom; formulas in fits.csv)"
+    table = titled(title, titles, names=4)
+    table.columns[-1].justify = "left"
+    for row in fits.to_dict("records"):
+        table.add_row(
+            *(str(row[name]) for name in titles[:3]),
+            parameters(row),
+            str(row["degrees_of_freedom"]),
+            str(row["status"]),
+        )
+    return table
+
+
+def parameters(row: Mapping[Hashable, Any]) -> str:
+    """A fit's parameters in words, each with its interval if there is one."""
+    return ", ".join(
+        f"{name} {number(value, '.3g')}{_interval(row['low'][name], row['high'][name])}"
+        for name, value in row["parameters"].items()
+    )
+
+
+def _interval(low: float, high: float) -> str:
+    """Nothing for what is not known, is given, or has the same bound in all refits."""
+    return "" if math.isnan(low) or low == high else f" ({low:.3g} to {high:.3g})"
 
 
 def _levels(levels: pd.DataFrame) -> Table:

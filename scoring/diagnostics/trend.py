@@ -1,28 +1,37 @@
 """Per-choice forecast: the log-likelihood of every choice is extrapolated, then the metric is made.
 
-What Schaeffer et al. 2024, arXiv:2406.04391, section 7, leave open. Every choice has a line
-ell_i = a_i + b_i log10 C. Around the predicted vector the choices err together (a model that is
-good at all of a question's choices changes no order, and cancels) and each by itself, with a
-variance that is estimated by sample and shrunk across samples (Smyth 2004,
-doi:10.2202/1544-6115.1027, section 6). Models err together too: that is the width of the interval.
+What Schaeffer et al. 2024, arXiv:2406.04391, section 7, leave open. Every choice has a line over
+log10 C. What the choices of a sample share changes no order and cancels, so a sample is
+described by its *lead*, the correct choice less the mean of the incorrect ones, and by the
+incorrect ones *apart*, each less that mean. For incorrect choices that are exchangeable lead and
+apart are independent, so their lines borrow from those of the other samples each by itself
+(`borrowing`): estimates of lines are more dispersed than lines, and forecasts from them are too
+near to chance.
+
+Around the lines there is an error of each sample's own and one of the lead that all samples of a
+model share, which is most of the interval's width. From 5 to 8 models a sample has 3 to 6
+residuals a choice, too few for a covariance of its own: what can be known is one variance a sample
+(shrunk) and, from all samples together, how much more or less of it the lead has than the apart.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 from scoring.diagnostics import chain
+from scoring.diagnostics.borrowing import Design, Lines, borrowed, shrunk
 from scoring.diagnostics.table import Booleans, Integers
 from scoring.intervals import Floats
 
 NODES = 10
 """Gauss-Hermite nodes of the integral over the correct choice's own error."""
-DRAWS = 32
-"""Antithetic draws for the mean p_choices."""
+DRAWS = 20_000
+"""Antithetic pairs for the mean p_choices, over all samples; 4 to 64 a sample."""
 SEED = 0
 FEWEST_MODELS = 3
+Z = float(stats.norm.ppf(0.975))
 
 
 @dataclass(frozen=True)
@@ -30,51 +39,47 @@ class Trend:
     """Lines through the log-likelihoods of every choice.
 
     Attributes:
-        x: log10 of compute of the models they go through.
-        intercept: Shape (choices, samples).
-        slope: Shape (choices, samples) [nats per decade].
-        variance: Of a choice's own error around its line, shrunk, shape (samples,) [nats^2].
-        prior_free: Degrees of freedom that the other samples lend to each; inf if all are alike.
-        shared: Variance of the error that all samples of a model share, in the margin [nats^2].
+        design: log10 of compute of the models they go through.
+        lead: Lines of the leads.
+        apart: Lines of the incorrect choices around their mean; 0 for correct and absent ones.
+        lead_variance: Of a lead's own error around its line, shape (samples,) [nats^2].
+        apart_variance: Of an incorrect choice's own error, shape (samples,) [nats^2].
+        mean_variance: Around its line of the lead's mean over samples [nats^2]: what all samples
+            of a model share, and what their own errors leave in a mean.
         present: Which choices there are, shape (choices, samples).
         gold: The correct choice.
     """
 
-    x: Floats
-    intercept: Floats
-    slope: Floats
-    variance: Floats
-    prior_free: float
-    shared: float
+    design: Design
+    lead: Lines
+    apart: Lines
+    lead_variance: Floats
+    apart_variance: Floats
+    mean_variance: float
     present: Booleans
     gold: Integers
 
     @property
     def free(self) -> int:
         """Degrees of freedom of each line."""
-        return len(self.x) - 2
-
-    def leverage(self, x: float) -> float:
-        """How much wider an error is at x than at a model: 1 + 1/n + (x - mean)^2 / S_xx."""
-        away = self.x - self.x.mean()
-        return float(1 + 1 / len(self.x) + (x - self.x.mean()) ** 2 / (away @ away))
+        return self.design.free
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """A forecast for one amount of compute.
+    """A forecast for one amount of compute, with 95 % intervals of means over samples.
 
     Attributes:
         hit: Probability that a sample is answered correctly, shape (samples,).
         p_choices: Expected p_choices of the correct choice, shape (samples,).
-        low: Lower end of the 95 % interval of the accuracy.
-        high: Upper end.
+        accuracy_interval: Of the mean of `hit`: lower and upper end.
+        p_choices_interval: Of the mean of `p_choices`.
     """
 
     hit: Floats
     p_choices: Floats
-    low: float
-    high: float
+    accuracy_interval: tuple[float, float]
+    p_choices_interval: tuple[float, float]
 
 
 def usable(loglik: Floats, present: Booleans) -> Booleans:
@@ -92,94 +97,125 @@ def fit(x: Floats, loglik: Floats, present: Booleans, gold: Integers) -> Trend:
         present: Shape (choices, samples).
         gold: Shape (samples,).
     """
-    ell = np.where(present[:, None], loglik, 0.0)
-    away = x - x.mean()
-    slope = np.einsum("m,kms->ks", away, ell) / (away @ away)
-    intercept = ell.mean(axis=1) - slope * x.mean()
-    residual = ell - intercept[:, None] - slope[:, None] * x[None, :, None]
-    count = present.sum(axis=0)
-    # What all choices of a sample share in a model changes no order: it is taken out.
-    together = residual.sum(axis=0) / count
-    own = np.where(present[:, None], residual - together, 0.0)
-    free = (len(x) - 2) * (count - 1)
-    variance, prior_free = shrunk((own**2).sum(axis=(0, 1)) / free, free.astype(float))
-    of_gold = chain.of_gold(residual, gold)
-    of_others = (residual.sum(axis=0) - of_gold) / (count - 1)
-    shared = ((of_gold - of_others).mean(axis=1) ** 2).sum() / (len(x) - 2)
-    return Trend(x, intercept, slope, variance, prior_free, float(shared), present, gold)
+    design = Design(x)
+    rivals = present.sum(axis=0) - 1
+    incorrect = present & (np.arange(len(present))[:, None] != gold)
+    middle = np.where(incorrect[:, None], loglik, 0.0).sum(axis=0) / rivals
+    lead = chain.of_gold(loglik, gold) - middle
+    apart = np.where(incorrect[:, None], loglik - middle, 0.0)
+    lead_line, lead_left = _line(design, lead)
+    apart_line, apart_left = _line(design, apart)
+    mean_left = lead_left.mean(axis=1)
+    if len(gold) > 1:  # of one sample nobody can say what it shares
+        lead_left -= mean_left[:, None]
+    of_lead, of_apart = _own(design, lead_left, apart_left, rivals)
+    return Trend(
+        design=design,
+        lead=borrowed(
+            lead_line, of_lead, lead_line.mean(axis=1), np.full(len(gold), 1 - 1 / len(gold))
+        ),
+        apart=borrowed(apart_line, of_apart, np.zeros(2), rivals - 1.0),
+        lead_variance=of_lead,
+        apart_variance=of_apart,
+        mean_variance=float(mean_left @ mean_left) / design.free,
+        present=present,
+        gold=gold,
+    )
 
 
-def shrunk(variance: Floats, free: Floats) -> tuple[Floats, float]:
-    """Variances moved towards each other, as far as they look like estimates of one.
+def _line(design: Design, values: Floats) -> tuple[Floats, Floats]:
+    """Whitened level and slope, shape (2, ..., samples), and residuals, of (..., models, samples).
 
-    Smyth 2004, section 6.2: log s^2 has the variance trigamma(d / 2) + trigamma(d0 / 2), which
-    gives the prior's degrees of freedom d0.
+    Least squares: the rows that whiten are orthonormal.
+    """
+    white = design.whitened
+    found = np.einsum("tm,...ms->t...s", white, values)
+    return found, values - np.einsum("tm,t...s->...ms", white, found)
+
+
+def _own(design: Design, lead: Floats, apart: Floats, rivals: Integers) -> tuple[Floats, Floats]:
+    """Variances of own errors of the lead and of an incorrect choice, shape (samples,) each.
+
+    If all choices erred alike, with variance v, the lead's would be v (1 + 1 / rivals). By how
+    much either is larger than that is taken from all samples together, v from each.
 
     Args:
-        variance: Estimates, shape (samples,).
-        free: Their degrees of freedom.
-
-    Returns:
-        (d0 s0^2 + d s^2) / (d0 + d), and d0.
+        design: Of the lines.
+        lead: Residuals without what samples share, shape (models, samples).
+        apart: Residuals, shape (choices, models, samples).
+        rivals: How many incorrect choices there are, shape (samples,).
     """
-    positive = variance > 0
-    if positive.sum() < 3:
-        return variance, 0.0
-    z = np.log(variance[positive])
-    half = free[positive] / 2
-    e = z - special.digamma(half) + np.log(half)
-    left = float(e.var(ddof=1) - special.polygamma(1, half).mean())
-    if left <= 0:
-        return np.full_like(variance, math.exp(e.mean())), math.inf
-    half_prior = _inverse_trigamma(left)
-    prior = math.exp(e.mean() + float(special.digamma(half_prior)) - math.log(half_prior))
-    d0 = 2 * half_prior
-    return (d0 * prior + free * variance) / (d0 + free), d0
-
-
-def _inverse_trigamma(value: float) -> float:
-    def gap(log_x: float) -> float:
-        return math.log(float(special.polygamma(1, math.exp(log_x)))) - math.log(value)
-
-    return math.exp(float(optimize.brentq(gap, -20.0, 20.0)))
+    more = 1 + 1 / rivals
+    shared = 1 / len(rivals) if len(rivals) > 1 else 0.0
+    squares = (lead**2).sum(axis=0) / more, (apart**2).sum(axis=(0, 1))
+    free = design.free * (1 - shared) * np.ones(len(rivals)), design.free * (rivals - 1.0)
+    pooled = [s.sum() / max(f.sum(), 1e-9) for s, f in zip(squares, free, strict=True)]
+    alike = sum(s / max(v, 1e-300) for s, v in zip(squares, pooled, strict=True))
+    scale, _ = shrunk(alike / (free[0] + free[1]), free[0] + free[1])
+    return scale * pooled[0] * more, scale * pooled[1]
 
 
 def predict(trend: Trend, x: float) -> Predicted:
     """The forecast at log10 of compute x.
 
-    The interval: the shared error of a model, Student's t with the lines' degrees of freedom,
-    moves all margins at once; what chance leaves on these samples is added in quadrature.
+    The intervals: what moves all leads at once, Student's t with the lines' degrees of freedom, is
+    the error of the mean line at x and that of the new model. What chance leaves on these samples
+    is added in quadrature; it has the new model's own errors, so those are taken from the former.
     """
-    centre = np.where(trend.present, trend.intercept + trend.slope * x, -np.inf)
-    wider = trend.leverage(x)
-    sd = np.sqrt(trend.variance * wider)
-    hit = hit_probability(centre, trend.gold, sd)
-    mean = float(hit.mean())
-    by_chance = 1.96 * math.sqrt(float((hit * (1 - hit)).sum())) / len(hit)
-    shift = float(stats.t.ppf(0.975, trend.free)) * math.sqrt(trend.shared * wider)
-    correct = np.arange(len(centre))[:, None] == trend.gold
+    h = trend.design.at(x)
+    lead, lead_unsure = trend.lead.at(h)
+    apart, apart_unsure = trend.apart.at(h)
+    correct = np.arange(len(apart))[:, None] == trend.gold
+    centre = np.where(trend.present, np.where(correct, lead, apart), -np.inf)
+    sd = _each(trend, trend.lead_variance + lead_unsure, trend.apart_variance + apart_unsure)
+    count = len(trend.gold)
+    quantile = float(stats.t.ppf(0.975, trend.free))
+    own = Z**2 * float(trend.lead_variance.sum()) / count**2
+    shift = math.sqrt(max(quantile**2 * trend.mean_variance * (1 + float(h @ h)) - own, 0.0))
+    hit = hit_probability(centre, trend.gold, *sd)
     ends = [
-        float(hit_probability(centre + np.where(correct, sign * shift, 0.0), trend.gold, sd).mean())
+        float(hit_probability(centre + sign * shift * correct, trend.gold, *sd).mean())
         for sign in (-1, 1)
     ]
+    by_chance = Z * math.sqrt(float((hit * (1 - hit)).sum())) / count
+    p, p_ends, p_variance = _p_choices(centre, trend.gold, sd, shift)
     return Predicted(
         hit,
-        _mean_p_choices(centre, trend.gold, sd),
+        p,
+        _interval(float(hit.mean()), ends, by_chance),
+        _interval(float(p.mean()), p_ends, Z * math.sqrt(float(p_variance.sum())) / count),
+    )
+
+
+def _each(trend: Trend, lead: Floats, apart: Floats) -> tuple[Floats, Floats]:
+    """Standard deviations of the correct and of each incorrect choice that give these variances.
+
+    The mean of the incorrect choices, from which both are measured, has apart / rivals.
+    """
+    rivals = trend.present.sum(axis=0) - 1
+    other = np.where(rivals == 1, lead / 2, apart)
+    return np.sqrt(np.maximum(lead - other / rivals, 0.0)), np.sqrt(other)
+
+
+def _interval(mean: float, ends: list[float], by_chance: float) -> tuple[float, float]:
+    return (
         max(mean - math.hypot(mean - ends[0], by_chance), 0.0),
         min(mean + math.hypot(ends[1] - mean, by_chance), 1.0),
     )
 
 
-def hit_probability(centre: Floats, gold: Integers, sd: Floats) -> Floats:
-    """P(ell_c > max of the others) where every choice errs by itself with the same sd.
+def hit_probability(centre: Floats, gold: Integers, sd: Floats, sd_other: Floats) -> Floats:
+    """P(ell_c > max of the others) where every choice errs by itself.
 
     It is the integral over the correct choice's error z of phi(z) * product of
-    Phi((mu_c - mu_i) / sd + z).
+    Phi((mu_c + s_c z - mu_i) / s_i).
 
     Args:
         centre: Expected log-likelihoods, shape (choices, samples); -inf where there is none.
         gold: Shape (samples,).
-        sd: Shape (samples,); with 0 the largest wins, a tie counts a half for each rival.
+        sd: Of the correct choice, shape (samples,).
+        sd_other: Of each other, shape (samples,); with both 0 the largest wins, a tie counts a half
+            for each rival.
 
     Returns:
         Shape (samples,).
@@ -187,20 +223,35 @@ def hit_probability(centre: Floats, gold: Integers, sd: Floats) -> Floats:
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     own = np.take_along_axis(centre, gold[None], axis=0)
     correct = np.arange(len(centre))[:, None] == gold
-    apart = np.where(correct, np.inf, own - centre)
-    scaled = apart / np.maximum(sd, 1e-9)
+    sd_other = np.maximum(sd_other, 1e-9)
+    scaled = np.where(correct, np.inf, own - centre) / sd_other
     total = np.zeros(centre.shape[1])
     for node, weight in zip(nodes, weights / weights.sum(), strict=True):
-        total += weight * special.ndtr(scaled + node).prod(axis=0)
+        total += weight * special.ndtr(scaled + node * (sd / sd_other)).prod(axis=0)
     return np.clip(total, 0.0, 1.0)
 
 
-def _mean_p_choices(centre: Floats, gold: Integers, sd: Floats) -> Floats:
+def _p_choices(
+    centre: Floats, gold: Integers, sd: tuple[Floats, Floats], shift: float
+) -> tuple[Floats, list[float], Floats]:
+    """Expected p_choices of the correct choice, its mean with all leads moved by -/+ shift, and
+    the variance by sample; from antithetic draws."""
     rng = np.random.default_rng(SEED)
-    total = np.zeros(centre.shape[1])
-    for _ in range(DRAWS // 2):
-        noise = rng.standard_normal((len(centre), 1)) * sd
-        for sign in (1, -1):
-            ell = (centre + sign * noise)[:, None]
-            total += chain.p_choices_correct(ell, gold)[0]
-    return total / DRAWS
+    correct = np.arange(len(centre))[:, None] == gold
+    wide = np.where(correct, sd[0], sd[1])
+    count = len(gold)
+    pairs = int(np.clip(DRAWS // count, 4, 64))
+    total, squares, ends = np.zeros(count), np.zeros(count), np.zeros(2)
+    for _ in range(pairs):
+        noise = rng.standard_normal(centre.shape) * wide
+        for ell in (centre + noise, centre - noise):
+            own = np.take_along_axis(ell, gold[None], axis=0)[0]
+            rest = np.where(correct, -np.inf, ell)
+            odds = own - special.logsumexp(rest, axis=0)
+            p = special.expit(odds)
+            total += p
+            squares += p**2
+            ends += [special.expit(odds + sign * shift).mean() for sign in (-1, 1)]
+    draws = 2 * pairs
+    mean = total / draws
+    return mean, (ends / draws).tolist(), np.maximum(squares / draws - mean**2, 0.0)
