@@ -11,6 +11,7 @@ from scoring.diagnostics import band, plots
 from scoring.diagnostics.diagnosis import Diagnosis
 from scoring.diagnostics.explained import TEXTS
 from scoring.diagnostics.scale import THRESHOLD
+from scoring.diagnostics.text import parameters
 
 
 @dataclass(frozen=True)
@@ -174,12 +175,6 @@ def _fits(fits: pd.DataFrame) -> pd.DataFrame:
     """The fits with each one's parameters in words."""
     if fits.empty:
         return fits
-    words = [
-        ", ".join(
-            f"{name} = {value:.3g} ({row['low'][name]:.3g} to {row['high'][name]:.3g})"
-            for name, value in row["parameters"].items()
-        )
-        for row in fits.to_dict("records")
-    ]
+    words = [parameters(row) for row in fits.to_dict("records")]
     shown = fits.drop(columns=["low", "high", "n_parameters"])
     return shown.assign(parameters=words)
