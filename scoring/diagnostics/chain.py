@@ -63,12 +63,18 @@ def _divide(loglik: Floats, count: Floats) -> Floats:
     return np.divide(loglik, count, out=np.full_like(loglik, np.nan), where=count > 0)
 
 
-def logsumexp(ell: Floats) -> Floats:
-    """Over the first axis; -inf where all are. The same to the last bit in whatever order."""
+def logsumexp(ell: Floats, *, in_any_order: bool = False) -> Floats:
+    """Over the first axis; -inf where all are.
+
+    Args:
+        ell: Values.
+        in_any_order: Whether the result is to be the same to the last bit in whatever order the
+            values stand, so that it can be ranked.
+    """
     top = ell.max(axis=0)
     shift = np.where(np.isfinite(top), top, 0.0)
     terms = np.exp(ell - shift)
-    if len(terms) > 2:  # sums of two are the same either way
+    if in_any_order:
         terms.sort(axis=0)
     with np.errstate(divide="ignore"):
         return shift + np.log(terms.sum(axis=0))
@@ -94,7 +100,7 @@ def log_odds(ell: Floats, gold: Integers) -> Floats:
     """
     own, others = of_gold(ell, gold), without_gold(ell, gold)
     with np.errstate(invalid="ignore"):
-        rest = logsumexp(others - own)
+        rest = logsumexp(others - own, in_any_order=True)
     impossible = np.isneginf(own)
     return np.where(impossible, np.where(_undefined(ell), np.nan, -np.inf), -rest)
 
@@ -116,7 +122,7 @@ def p_vocab_correct(ell: Floats, gold: Integers) -> Floats:
 
 def log_p_vocab_incorrect(ell: Floats, gold: Integers) -> Floats:
     """log of the summed p_vocab of the incorrect choices; -inf where there is none."""
-    return logsumexp(without_gold(ell, gold))
+    return logsumexp(without_gold(ell, gold), in_any_order=True)
 
 
 def p_choices_correct(ell: Floats, gold: Integers) -> Floats:

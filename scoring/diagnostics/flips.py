@@ -25,12 +25,13 @@ def of_block(block: Block) -> pd.DataFrame:
     hits = chain.accuracy(block.loglik, block.gold) == 1
     chosen = block.loglik.argmax(axis=0)
     p = chain.p_choices_correct(block.loglik, block.gold)
+    odds = chain.log_odds(block.loglik, block.gold)
     return pd.DataFrame(
         [
             _names(block, a, b)
             | rates(hits[a], hits[b])
             | {"nfr_mc": float((~hits[b] & (chosen[a] != chosen[b])).mean())}
-            | continuous(p[a], p[b])
+            | continuous(p[b] - p[a], odds[b] < odds[a], odds[b] > odds[a])
             for a, b in itertools.combinations(range(len(block.models)), 2)
         ]
     )
@@ -90,20 +91,24 @@ def mcnemar(lost: int, won: int) -> float:
     return float(stats.binomtest(lost, lost + won, 0.5).pvalue) if lost + won else 1.0
 
 
-def continuous(first: Floats, second: Floats) -> dict[str, float]:
+def continuous(change: Floats, fall: Booleans, rise: Booleans) -> dict[str, float]:
     """The same of a graded score, here p_choices: how often it falls, and by how much then.
+
+    Args:
+        change: Of the score, shape (samples,); NaN where it is not defined.
+        fall: Whether it falls: more exactly than by the change, which rounds.
+        rise: Whether it rises.
 
     Returns:
         `fall_rate` and `rise_rate`, `mean_fall` and `mean_rise` over those that do (NaN if none).
     """
-    change = second - first
-    known = change[~np.isnan(change)]
-    if not len(known):
+    known = ~np.isnan(change)
+    if not known.any():
         return dict.fromkeys(("fall_rate", "rise_rate", "mean_fall", "mean_rise"), math.nan)
-    fall, rise = known < 0, known > 0
+    fall, rise = fall & known, rise & known
     return {
-        "fall_rate": float(fall.mean()),
-        "rise_rate": float(rise.mean()),
-        "mean_fall": float(-known[fall].mean()) if fall.any() else math.nan,
-        "mean_rise": float(known[rise].mean()) if rise.any() else math.nan,
+        "fall_rate": float(fall[known].mean()),
+        "rise_rate": float(rise[known].mean()),
+        "mean_fall": float(-change[fall].mean()) if fall.any() else math.nan,
+        "mean_rise": float(change[rise].mean()) if rise.any() else math.nan,
     }

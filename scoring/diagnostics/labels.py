@@ -16,7 +16,7 @@ from scoring.diagnostics.table import Block, Booleans, Integers
 from scoring.intervals import Floats
 from scoring.problems import Problem
 
-RESAMPLES = 200
+RESAMPLES = 100
 SEED = 0
 TOLERANCE = 1e-12
 
