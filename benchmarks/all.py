@@ -2,7 +2,7 @@
 
 They run one after the other; the tables are printed, and written to a file as well. Those that
 answer one question, or need results, real data sets or hours (`campaign`, `coverage`,
-`input_speed`, `regularisation`, `selection`, `spread`), are run by themselves.
+`forecast_coverage`, `input_speed`, `regularisation`, `selection`, `spread`), are run by themselves.
 
 python benchmarks/all.py [--out results/benchmarks.md]
 """
