@@ -212,4 +212,9 @@ def _cluster(
             what = f"{int(without.sum())} samples have no cluster{named(group, without)}"
             problems.append(Problem(group.where, what, "did without clusters"))
         return None
-    return np.unique(codes[used], return_inverse=True)[1]
+    clusters = np.unique(codes[used], return_inverse=True)[1]
+    if len(clusters) and not clusters.any():
+        what = "all samples are in one cluster, from which no interval can be drawn"
+        problems.append(Problem(group.where, what, "did without clusters"))
+        return None
+    return clusters

@@ -4,14 +4,12 @@ All samples see the same few models, so chance moves the whole curve at once: th
 as that makes it, not as narrow as the number of samples would have it.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
 from scoring.diagnostics import permutations, scale
 from scoring.diagnostics.correlations import TOLERANCE, unit_vectors
-from scoring.diagnostics.forms import Form
+from scoring.diagnostics.forms import Make
 from scoring.diagnostics.table import Block, Integers, ScoreBlock
 from scoring.intervals import Floats
 
@@ -30,7 +28,7 @@ GRID: Floats = np.arange(-STEPS_A_UNIT, STEPS_A_UNIT + 1) / STEPS_A_UNIT
 TAIL = 0.025
 
 
-def of_scores(block: Block | ScoreBlock, scores: Mapping[str, Form]) -> pd.DataFrame:
+def of_scores(block: Block | ScoreBlock, make: Make) -> pd.DataFrame:
     """The band of each drawn score's CCDF: the models permuted for all samples at once.
 
     Every sample keeps its values with their ties, and the models their computes. Taken over all
@@ -39,7 +37,7 @@ def of_scores(block: Block | ScoreBlock, scores: Mapping[str, Form]) -> pd.DataF
 
     Args:
         block: Whose compute.
-        scores: Raw scores by name.
+        make: Its raw scores.
 
     Returns:
         One row a score and point of `GRID` (`correlation`): `low` and `high`, between which the
@@ -50,12 +48,13 @@ def of_scores(block: Block | ScoreBlock, scores: Mapping[str, Form]) -> pd.DataF
     if why:
         return pd.DataFrame()
     x = np.log10(block.compute[places])
+    scores = make(places)
     chosen = np.unique(np.linspace(0, len(block.samples) - 1, SAMPLES).astype(int))
     tables = []
     for name in STEPS:
         if name not in scores:
             continue
-        drawn = shares(x, scores[name].of(METHOD)[places][:, chosen], _orders(len(x)))
+        drawn = shares(x, scores[name].of(METHOD)[:, chosen], _orders(len(x)))
         if not len(drawn):
             continue
         # Of few orders the ends are ones that occur, so that the band holds no fewer than it says.

@@ -30,7 +30,7 @@ from scoring.diagnostics import (
     scale,
 )
 from scoring.diagnostics.readers import models as models_reader
-from scoring.diagnostics.table import UNNAMED, Block, ScoreBlock
+from scoring.diagnostics.table import UNNAMED, Block, Integers, ScoreBlock
 from scoring.problems import Problem
 
 
@@ -161,10 +161,13 @@ def _of_scores(block: ScoreBlock) -> _Part:
     problems: list[Problem] = []
     binary = bool(np.isin(block.score, (0.0, 1.0)).all())
     name = "accuracy" if binary else "score"
-    scores = {name: forms.plain(block.score)}
-    rows, _, curves = scale.correlate(block, scores, "raw", problems)
+
+    def make(places: Integers) -> dict[str, forms.Form]:
+        return {name: forms.plain(block.score[places])}
+
+    rows, _, curves = scale.correlate(block, make, "raw", problems)
     tables = {"correlations": pd.DataFrame(rows), "ccdf": _joined(curves)}
-    tables["ccdf_null"] = band.of_scores(block, scores)
+    tables["ccdf_null"] = band.of_scores(block, make)
     if binary:
         tables["flips"] = flips.of_scores(block)
     return _Part(tables, problems)
@@ -181,12 +184,12 @@ def _scale(
     rows, pairs, curves, levels = [], [], [], []
     bands = pd.DataFrame()
     for name in _chosen(block, asked, problems):
-        scores = forms.of_block(block, name)
-        levels.append(scale.levels(block, forms.values_of(scores), name))
+        levels.append(scale.levels(block, name))
+        make = forms.of_block(block, name)
         if name == "raw":
-            bands = band.of_scores(block, scores)
+            bands = band.of_scores(block, make)
         for into, found in zip(
-            (rows, pairs, curves), scale.correlate(block, scores, name, problems), strict=True
+            (rows, pairs, curves), scale.correlate(block, make, name, problems), strict=True
         ):
             into.extend(found)
     return {

@@ -6,19 +6,26 @@ of a growing function of the score that stays in log space, and Pearson's correl
 scale and a shift do not change, of a linear one.
 
 With c the correct choice, o = ell_c - logsumexp_{i != c} ell_i its log-odds among the choices,
-q = 1 - p_choices(c) and r_i the shares of the incorrect ones:
+p = 1 / (1 + exp(-o)) its p_choices, r_i the shares of the incorrect ones and e that of all of these
+but the largest, the Brier score is
 
-    p_choices(c) = 1 / (1 + exp(-o)),  Brier = q^2 (1 + sum_{i != c} r_i^2)
+    B = (1 - p)^2 (1 + sum_i r_i^2) = 2 - D,  D = 2 P + H (1 - P),
+    P = p (2 - p),  H = 1 - sum_i r_i^2 = 2 e - e^2 - sum_{i not largest} r_i^2
+
+Near 0 it is known by log B, near 2 by log D.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from scoring.diagnostics import chain
-from scoring.diagnostics.table import Block, Integers
+from scoring.diagnostics.table import Block, Booleans, Integers
 from scoring.intervals import Floats
+
+ROUNDING = 32 * np.finfo(float).eps
+"""What log-likelihoods are rounded by, as a part of the largest: less makes no order."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +33,10 @@ class Form:
     """One score of every sample under every model; arrays of shape (models, samples).
 
     Attributes:
-        value: The score itself, which means are taken of.
-        order: Grows with it, and is equal where it is equal in exact arithmetic.
+        order: Grows with the score, and is equal where that is but for rounding.
         linear: The score times one number and plus another, which differ by sample.
     """
 
-    value: Floats
     order: Floats
     linear: Floats
 
@@ -40,25 +45,63 @@ class Form:
         return self.linear if method == "pearson" else self.order
 
 
+Make = Callable[[Integers], Mapping[str, Form]]
+"""(places of models) -> each score of these models alone."""
+
+
 def plain(values: Floats) -> Form:
     """A score that is exact as it is."""
-    return Form(values, values, values)
+    return Form(values, values)
 
 
-def of_block(block: Block, normalisation: str) -> dict[str, Form]:
+def of_block(block: Block, normalisation: str) -> Make:
     """Every step of the chain."""
-    ell, gold = chain.normalised(block, normalisation), block.gold
-    forms = {name: plain(score(ell, gold)) for name, score in chain.SCORES.items()}
-    log_p = forms["log_p_vocab_correct"].value
-    odds = chain.log_odds(ell, gold)
-    p_vocab, p_choices, brier = (
-        forms[name].value for name in ("p_vocab_correct", "p_choices_correct", "brier")
-    )
-    return forms | {
-        "p_vocab_correct": Form(p_vocab, log_p, scaled(log_p)),
-        "p_choices_correct": Form(p_choices, odds, linear_in_p(odds)),
-        "brier": _brier(brier, ell, gold, odds),
+    ell = chain.normalised(block, normalisation)
+    return lambda places: of_choices(np.ascontiguousarray(ell[:, places]), block.gold)
+
+
+def of_choices(ell: Floats, gold: Integers) -> dict[str, Form]:
+    """Every step of the chain.
+
+    Args:
+        ell: Log-likelihoods, shape (choices, models, samples).
+        gold: Shape (samples,).
+    """
+    log_p = chain.log_p_vocab_correct(ell, gold)
+    odds, margin = chain.log_odds(ell, gold), chain.margin(ell, gold)
+    largest = np.abs(np.where(np.isfinite(ell), ell, 0.0)).max(axis=(0, 1))
+    least = ROUNDING * largest
+    return {
+        "log_p_vocab_correct": plain(log_p),
+        "p_vocab_correct": Form(log_p, scaled(log_p)),
+        "log_p_vocab_incorrect": plain(chain.log_p_vocab_incorrect(ell, gold)),
+        "p_choices_correct": _ranked(odds, linear_in_p(odds), least),
+        "brier": _brier(ell, gold, odds, least),
+        "accuracy": plain(chain.accuracy(ell, gold)),
+        "margin": _ranked(margin, margin, least),
     }
+
+
+def _ranked(order: Floats, linear: Floats, least: Floats) -> Form:
+    """What has no order but by rounding has nothing to correlate with either."""
+    ranked = ranks(order, least)
+    return Form(ranked, np.where((ranked == 0).all(axis=0), 0.0, linear))
+
+
+def ranks(values: Floats, least: Floats) -> Floats:
+    """Ranks over the models, from 0; equal where neighbours are not further apart than `least`.
+
+    Args:
+        values: Shape (models, samples).
+        least: Shape (samples,).
+    """
+    order = np.argsort(values, axis=0)
+    with np.errstate(invalid="ignore"):  # of two infinities, which are equal
+        apart = np.diff(np.take_along_axis(values, order, axis=0), axis=0) > least
+    found = np.empty(values.shape)
+    steps = np.concatenate([np.zeros((1, values.shape[1])), apart.cumsum(axis=0)])
+    np.put_along_axis(found, order, steps, axis=0)
+    return np.where(np.isnan(values), np.nan, found)
 
 
 def scaled(log_p: Floats) -> Floats:
@@ -79,36 +122,37 @@ def _softplus(values: Floats) -> Floats:
         return np.logaddexp(0.0, values)
 
 
-def _brier(value: Floats, ell: Floats, gold: Integers, odds: Floats) -> Form:
-    """The negated Brier score. Of two choices it ranks as the log-odds do: q^2 is all of it."""
+def _brier(ell: Floats, gold: Integers, odds: Floats, least: Floats) -> Form:
+    """The negated Brier score; where the incorrect choices share alike, a function of the odds."""
     others = chain.without_gold(ell, gold)
     top = others.max(axis=0)
-    mass = np.exp(others - np.where(np.isfinite(top), top, 0.0))
-    mass.sort(axis=0)
-    total = mass.sum(axis=0)
-    spread = np.log1p((mass**2).sum(axis=0) / np.where(total > 0, total, 1.0) ** 2)
-    log_brier = spread - 2 * _softplus(odds)
-    two = (others > -np.inf).sum(axis=0) == 1
-    # Where q is 1 to the last bit the shares decide, and of equal ones the log-odds.
-    order = lexicographic(np.where(two, 0.0, -log_brier), odds)
-    return Form(value, order, -scaled(log_brier))
+    away = np.sort(others - np.where(np.isfinite(top), top, 0.0), axis=0)  # the largest last
+    log_p, log_q = -_softplus(-odds), -_softplus(odds)
+    with np.errstate(invalid="ignore", divide="ignore"):  # of what is impossible or not defined
+        log_total = chain.logsumexp(away)
+        log_e, log_squares = _small(away), _small(2 * away)
+        log_e = np.where(np.isneginf(log_e), -np.inf, log_e - log_total)
+        # H / e = 2 - e - (sum of the squares) / e
+        share = np.where(np.isneginf(log_e), 0.0, np.exp(log_squares - 2 * log_total - log_e))
+        log_h = log_e + np.log(2 - np.exp(log_e) - share)
+        log_big_p = log_p + np.log(2 - np.exp(log_p))
+        log_d = np.logaddexp(np.log(2) + log_big_p, log_h + 2 * log_q)
+        log_b = 2 * log_q + np.log(2 - np.exp(log_h))
+    alike = _alike(away, least)
+    bad = log_b > 0
+    order = np.where(alike, odds, np.where(bad, log_d, -log_b))
+    linear = np.where(bad.all(axis=0), scaled(log_d), -scaled(log_b))
+    hopeless = alike & (odds < 0).all(axis=0)
+    return _ranked(order, np.where(hopeless, scaled(log_big_p), linear), 2 * least)
 
 
-def lexicographic(first: Floats, second: Floats) -> Floats:
-    """Ranks over the first axis, from 0, by one array and where that is equal by another.
-
-    Returns:
-        The same shape; equal ranks where both are equal, NaN where either is.
-    """
-    sorted_by = np.lexsort((second, first), axis=0)
-    a, b = (np.take_along_axis(values, sorted_by, axis=0) for values in (first, second))
-    grows = (a[1:] > a[:-1]) | ((a[1:] == a[:-1]) & (b[1:] > b[:-1]))
-    ranks = np.concatenate([np.zeros((1, *first.shape[1:])), grows.cumsum(axis=0)])
-    found = np.empty_like(ranks)
-    np.put_along_axis(found, sorted_by, ranks, axis=0)
-    return np.where(np.isnan(first) | np.isnan(second), np.nan, found)
+def _small(away: Floats) -> Floats:
+    """logsumexp of all but the last, which is the largest."""
+    return chain.logsumexp(away[:-1]) if len(away) > 1 else np.full(away.shape[1:], -np.inf)
 
 
-def values_of(forms: Mapping[str, Form]) -> dict[str, Floats]:
-    """The scores themselves."""
-    return {name: form.value for name, form in forms.items()}
+def _alike(away: Floats, least: Floats) -> Booleans:
+    """In which samples the incorrect choices stand to each other as in the first model."""
+    first = away[:, :1]
+    with np.errstate(invalid="ignore"):
+        return ((away == first) | (np.abs(away - first) <= least)).all(axis=(0, 1))

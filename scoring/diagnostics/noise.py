@@ -126,15 +126,19 @@ def given(block: Block, problems: list[Problem]) -> tuple[Integers, Booleans] | 
     if CORRECTED not in block.extra:
         return None
     marked = np.nan_to_num(block.extra[CORRECTED])
-    told = marked.sum(axis=0) == 1  # (models, samples)
+    count = marked.sum(axis=0)  # (models, samples)
+    told = count == 1
     labels = marked.argmax(axis=0)
     highest = np.where(told, labels, -1).max(axis=0)
     lowest = np.where(told, labels, len(marked)).min(axis=0)
     known: Booleans = told.any(axis=0)
-    if (unlike := known & (highest != lowest)).any():
+    several: Booleans = (count > 1).any(axis=0)
+    if (unlike := known & ((highest != lowest) | several)).any():
         first = int(np.argmax(unlike))
         by_model = ", ".join(
-            f"{model}: {labels[k, first]}" for k, model in enumerate(block.models) if told[k, first]
+            f"{model}: {' and '.join(map(str, np.flatnonzero(marked[:, k, first])))}"
+            for k, model in enumerate(block.models)
+            if count[k, first]
         )
         raise UserError(
             f"{block.where}: {CORRECTED} of {int(unlike.sum())} samples is not the same for all "

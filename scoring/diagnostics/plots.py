@@ -103,17 +103,22 @@ def of_panel(table: pd.DataFrame, family: str, task: str) -> pd.DataFrame:
     return table[(table["family"] == family) & (table["task"] == task)]
 
 
+def _log10(compute: np.ndarray) -> np.ndarray:
+    """With an untrained model, of compute 0, beside the one with the least."""
+    return np.log10(np.maximum(compute, compute[compute > 0].min()))
+
+
 def masses(found: Diagnosis) -> Figure:
     """Mass on the incorrect choices against that on the correct one, by model."""
     points = found.tables["mass_points"]
     figure, axes = _grid(points)
     for axis, own in axes:
-        compute = np.log10(own["compute"].to_numpy(float))
-        coloured = np.isfinite(compute).all()
+        compute = own["compute"].to_numpy(float)
+        coloured = (compute >= 0).all() and (compute > 0).any()
         drawn = axis.scatter(
             own["correct"] / np.log(10),
             own["incorrect"] / np.log(10),
-            c=compute if coloured else own["model"].astype("category").cat.codes,
+            c=_log10(compute) if coloured else own["model"].astype("category").cat.codes,
             s=7,
             alpha=0.6,
             edgecolors="none",  # one colour a point makes a smaller file

@@ -14,7 +14,7 @@ import pandas as pd
 
 from scoring.diagnostics import chain, correlations, permutations, resample
 from scoring.diagnostics.correlations import METHODS, Correlations
-from scoring.diagnostics.forms import Form
+from scoring.diagnostics.forms import Form, Make
 from scoring.diagnostics.table import Block, Integers, ScoreBlock
 from scoring.intervals import Floats
 from scoring.problems import Problem
@@ -50,7 +50,7 @@ def usable(block: Block | ScoreBlock) -> tuple[Integers, str]:
 
 def correlate(
     block: Block | ScoreBlock,
-    scores: Mapping[str, Form],
+    make: Make,
     normalisation: str,
     problems: list[Problem],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[pd.DataFrame]]:
@@ -65,7 +65,7 @@ def correlate(
             problems.append(Problem(block.where, why, "did no correlations with compute"))
         return [], [], []
     x = np.log10(block.compute[places])
-    of_models = {name: _only(form, places) for name, form in scores.items()}
+    of_models = make(places)
     found = _found(x, of_models)
     spread = _intervals(found, block.cluster)
     base = {"family": block.family, "task": block.task, "normalisation": normalisation}
@@ -97,10 +97,6 @@ def correlate(
         if first in of_models and second in of_models
     ]
     return rows, pairs, curves
-
-
-def _only(form: Form, places: Integers) -> Form:
-    return Form(form.value[places], form.order[places], form.linear[places])
 
 
 def _found(x: Floats, scores: Mapping[str, Form]) -> dict[tuple[str, str], Correlations]:
@@ -211,9 +207,10 @@ def _curve(base: Mapping[str, Any], values: Floats) -> pd.DataFrame:
     return pd.DataFrame(dict(base) | {"correlation": steps, "share_above": share})
 
 
-def levels(block: Block, scores: Mapping[str, Floats], normalisation: str) -> pd.DataFrame:
+def levels(block: Block, normalisation: str) -> pd.DataFrame:
     """Means over samples by model: every step of the chain, three tie rules, both Brier scores."""
     ell = chain.normalised(block, normalisation)
+    scores = {name: score(ell, block.gold) for name, score in chain.SCORES.items()}
     columns = {name: resample.means(values, axis=1) for name, values in scores.items()}
     for name, values in chain.accuracy_by_tie_rule(ell, block.gold).items():
         columns[name] = resample.means(values, axis=1)

@@ -15,7 +15,7 @@ residuals a choice, too few for a covariance of its own: what can be known is on
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special, stats
@@ -25,8 +25,11 @@ from scoring.diagnostics.borrowing import Design, Lines, borrowed, shrunk
 from scoring.diagnostics.table import Booleans, Integers
 from scoring.intervals import Floats
 
-NODES = 10
-"""Gauss-Hermite nodes of the integral over the correct choice's own error."""
+WIDEST = 6.0
+"""Standard deviations of the correct choice's own error that are integrated over."""
+STEP = 0.8
+"""Distance of the integral's nodes, in standard deviations of the narrower of two errors."""
+MOST_NODES = 200
 DRAWS = 20_000
 """Antithetic pairs for the mean p_choices, over all samples; 4 to 64 a sample."""
 SEED = 0
@@ -48,6 +51,8 @@ class Trend:
             of a model share, and what their own errors leave in a mean.
         present: Which choices there are, shape (choices, samples).
         gold: The correct choice.
+        missed: By how much a decade the last model's accuracy and mean p_choices were missed from
+            the others, each 0 where it was within its interval.
     """
 
     design: Design
@@ -58,6 +63,7 @@ class Trend:
     mean_variance: float
     present: Booleans
     gold: Integers
+    missed: tuple[float, float] = (0.0, 0.0)
 
     @property
     def free(self) -> int:
@@ -89,14 +95,37 @@ def usable(loglik: Floats, present: Booleans) -> Booleans:
 
 
 def fit(x: Floats, loglik: Floats, present: Booleans, gold: Integers) -> Trend:
-    """Fits the lines.
+    """Fits the lines, and tries them on the last model.
 
     Args:
-        x: log10 of compute, shape (models,), at least `FEWEST_MODELS` and not constant.
+        x: log10 of compute, growing, shape (models,), at least `FEWEST_MODELS` and not constant.
         loglik: Shape (choices, models, samples), of usable samples.
         present: Shape (choices, samples).
         gold: Shape (samples,).
     """
+    lines = _fit(x, loglik, present, gold)
+    if len(x) <= FEWEST_MODELS or np.ptp(x[:-1]) == 0:
+        return lines
+    told = predict(_fit(x[:-1], loglik[:, :-1], present, gold), float(x[-1]))
+    last = loglik[:, -1:]
+    away = float(x[-1] - x[:-1].mean())
+    return replace(
+        lines,
+        missed=(
+            _miss(told.hit, told.accuracy_interval, chain.accuracy(last, gold)) / away,
+            _miss(told.p_choices, told.p_choices_interval, chain.p_choices_correct(last, gold))
+            / away,
+        ),
+    )
+
+
+def _miss(told: Floats, interval: tuple[float, float], actual: Floats) -> float:
+    """How far a forecast mean was from the actual one; 0 if that is in the interval."""
+    truth = float(actual.mean())
+    return 0.0 if interval[0] <= truth <= interval[1] else abs(float(told.mean()) - truth)
+
+
+def _fit(x: Floats, loglik: Floats, present: Booleans, gold: Integers) -> Trend:
     design = Design(x)
     rivals = present.sum(axis=0) - 1
     incorrect = present & (np.arange(len(present))[:, None] != gold)
@@ -161,6 +190,8 @@ def predict(trend: Trend, x: float) -> Predicted:
     The intervals: what moves all leads at once, Student's t with the lines' degrees of freedom, is
     the error of the mean line at x and that of the new model. What chance leaves on these samples
     is added in quadrature; it has the new model's own errors, so those are taken from the former.
+    Where the last model was missed from the others, the lines are not what they are taken for, and
+    the intervals are that much wider, in proportion to the distance.
     """
     h = trend.design.at(x)
     lead, lead_unsure = trend.lead.at(h)
@@ -179,11 +210,14 @@ def predict(trend: Trend, x: float) -> Predicted:
     ]
     by_chance = Z * math.sqrt(float((hit * (1 - hit)).sum())) / count
     p, p_ends, p_variance = _p_choices(centre, trend.gold, sd, shift)
+    p_by_chance = Z * math.sqrt(float(p_variance.sum())) / count
+    away = max(x - float(trend.design.x.mean()), 0.0)
+    missed, p_missed = (miss * away for miss in trend.missed)
     return Predicted(
         hit,
         p,
-        _interval(float(hit.mean()), ends, by_chance),
-        _interval(float(p.mean()), p_ends, Z * math.sqrt(float(p_variance.sum())) / count),
+        _interval(float(hit.mean()), ends, by_chance, missed),
+        _interval(float(p.mean()), p_ends, p_by_chance, p_missed),
     )
 
 
@@ -197,10 +231,12 @@ def _each(trend: Trend, lead: Floats, apart: Floats) -> tuple[Floats, Floats]:
     return np.sqrt(np.maximum(lead - other / rivals, 0.0)), np.sqrt(other)
 
 
-def _interval(mean: float, ends: list[float], by_chance: float) -> tuple[float, float]:
+def _interval(
+    mean: float, ends: list[float], by_chance: float, missed: float
+) -> tuple[float, float]:
     return (
-        max(mean - math.hypot(mean - ends[0], by_chance), 0.0),
-        min(mean + math.hypot(ends[1] - mean, by_chance), 1.0),
+        max(mean - math.hypot(mean - ends[0], by_chance) - missed, 0.0),
+        min(mean + math.hypot(ends[1] - mean, by_chance) + missed, 1.0),
     )
 
 
@@ -220,14 +256,18 @@ def hit_probability(centre: Floats, gold: Integers, sd: Floats, sd_other: Floats
     Returns:
         Shape (samples,).
     """
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     own = np.take_along_axis(centre, gold[None], axis=0)
     correct = np.arange(len(centre))[:, None] == gold
     sd_other = np.maximum(sd_other, 1e-9)
     scaled = np.where(correct, np.inf, own - centre) / sd_other
+    ratio = sd / sd_other
+    # The trapezoidal rule: of so smooth an integrand exact to many digits.
+    finest = STEP / max(float(ratio.max(initial=1.0)), 1.0)
+    nodes = np.linspace(-WIDEST, WIDEST, min(math.ceil(2 * WIDEST / finest) + 1, MOST_NODES))
+    weights = stats.norm.pdf(nodes)
     total = np.zeros(centre.shape[1])
     for node, weight in zip(nodes, weights / weights.sum(), strict=True):
-        total += weight * special.ndtr(scaled + node * (sd / sd_other)).prod(axis=0)
+        total += weight * special.ndtr(scaled + node * ratio).prod(axis=0)
     return np.clip(total, 0.0, 1.0)
 
 

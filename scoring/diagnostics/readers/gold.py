@@ -41,7 +41,7 @@ def golds_of(target: Any, texts: Sequence[str], size: int) -> list[list[int]]:
     if isinstance(value, str) and value.strip().startswith("["):
         try:
             value = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             value = target
     if isinstance(value, list | tuple):
         return [sorted({g for each in value for m in golds_of(each, texts, size)[:1] for g in m})]

@@ -201,9 +201,9 @@ def _faults(table: pd.DataFrame) -> list[Problem]:
                 action = "left it out of all that needs compute, which --models can give"
                 problems.append(Problem(f"{family}: {name}", what, action))
         usable = own["compute"][(own["compute"] > 0) & np.isfinite(own["compute"])]
-        for value, same in usable.groupby(usable):
+        for _, same in usable.groupby(np.log10(usable)):  # what is correlated with
             if len(same) > 1:
                 models = ", ".join(map(str, same.index.get_level_values("model")))
-                what = f"{models} have equal compute ({value:g})"
+                what = f"{models} have equal compute ({same.iloc[0]:g})"
                 problems.append(Problem(str(family), what, "kept them as ties in compute"))
     return problems

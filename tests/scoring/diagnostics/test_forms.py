@@ -18,8 +18,15 @@ CHAIN = ("p_vocab_correct", "p_choices_correct", "brier")
 
 def of(ell, gold=0):
     """Forms of log-likelihoods of shape (models, choices): one sample."""
-    ell = np.asarray(ell, float)[:, None, :]
-    return forms.of_block(block(ell, [gold]), "raw")
+    return of_all(block(np.asarray(ell, float)[:, None, :], [gold]))
+
+
+def of_all(made):
+    return forms.of_choices(made.loglik, made.gold)
+
+
+def value(made, name):
+    return chain.SCORES[name](made.loglik, made.gold)
 
 
 EXACT = decimal.Context(prec=1500, Emin=-(10**9), Emax=10**9)
@@ -39,6 +46,12 @@ def exact(ell, gold=0):
 
 def ranks(values):
     return stats.rankdata(np.asarray(values)).tolist()
+
+
+def from_worst(one, other):
+    """Two negated Brier scores, or where both are near -2 how far they are from it."""
+    with decimal.localcontext(EXACT):
+        return (2 + one, 2 + other) if max(one, other) < -1 else (one, other)
 
 
 def exact_sign(one, other, least):
@@ -79,8 +92,9 @@ def test_ranks_are_those_of_exact_arithmetic(ell):
         order = got[name].order[:, 0]
         for a, b in ((0, 1), (0, 2), (1, 2)):
             of_pair = known[a][k], known[b][k]
+            of_pair = from_worst(*of_pair) if name == "brier" else of_pair
             wanted = exact_sign(*of_pair, "1e-1400")
-            if ell.shape[1] == 2 or wanted == 0 or exact_sign(*of_pair, "1e-14"):
+            if ell.shape[1] == 2 or wanted == 0 or exact_sign(*of_pair, "1e-9"):
                 assert np.sign(order[b] - order[a]) == wanted, name
 
 
@@ -90,7 +104,7 @@ def test_ranks_are_those_of_exact_arithmetic(ell):
 )
 def test_what_all_choices_share_leaves_no_trace(ell, shift):
     """As in logs of few bits: the same questions, more or less likely as a whole."""
-    got = forms.of_block(block(ell + shift, [1, 0, 3]), "raw")
+    got = of_all(block(ell + shift, [1, 0, 3]))
     for name in ("p_choices_correct", "brier"):
         assert correlations.constant(got[name].order).all(), name
 
@@ -98,28 +112,29 @@ def test_what_all_choices_share_leaves_no_trace(ell, shift):
 @given(hnp.arrays(float, (4, 6, 4), elements=st.floats(-300, 0)), st.permutations(range(1, 4)))
 def test_the_order_of_the_incorrect_choices_changes_no_bit(ell, order):
     gold = np.zeros(6, int)
-    one = forms.of_block(block(ell, gold), "raw")
-    other = forms.of_block(block(ell[:, :, [0, *order]], gold), "raw")
+    one = of_all(block(ell, gold))
+    other = of_all(block(ell[:, :, [0, *order]], gold))
     for name in (*CHAIN, "log_p_vocab_incorrect", "margin"):
         assert np.array_equal(one[name].order, other[name].order), name
 
 
 @given(hnp.arrays(float, (5, 8, 3), elements=st.floats(-20, 0).map(lambda v: round(v, 3))))
 def test_where_numbers_suffice_the_forms_say_what_the_score_says(ell):
-    got = forms.of_block(block(ell, np.zeros(8, int)), "raw")
+    made = block(ell, np.zeros(8, int))
+    got = of_all(made)
     x = np.arange(5.0)
     for name in CHAIN:
-        spread = np.ptp(got[name].value, axis=0) > 1e-6
+        spread = np.ptp(value(made, name), axis=0) > 1e-6
         if not spread.any():
             continue
-        value, linear = (
+        one, other = (
             correlations.correlate(x, v[:, spread], ("pearson",))["pearson"].by_sample
-            for v in (got[name].value, got[name].linear)
+            for v in (value(made, name), got[name].linear)
         )
-        assert np.allclose(value, linear, atol=1e-6), name
+        assert np.allclose(one, other, atol=1e-6), name
         for s in np.flatnonzero(spread):
             for a, b in ((0, 1), (2, 4)):
-                apart = got[name].value[b, s] - got[name].value[a, s]
+                apart = value(made, name)[b, s] - value(made, name)[a, s]
                 if abs(apart) > 1e-9:
                     assert np.sign(apart) == np.sign(got[name].order[b, s] - got[name].order[a, s])
 
@@ -213,14 +228,52 @@ def test_the_null_share_of_many_samples_is_near_and_says_that_it_is_not_exact():
     assert permutations.null_share(x, values, "spearman", 0.75)[1]
 
 
-@pytest.mark.parametrize("n", [1, 2, 5])
-def test_lexicographic_ranks(n):
-    first = np.array([[2.0, 1.0, 1.0, math.nan]] * n).T
-    second = np.array([[0.0, 5.0, 4.0, 0.0]] * n).T
-    got = forms.lexicographic(first, second)
-    assert got[:3, 0].tolist() == [2.0, 1.0, 0.0]
-    assert np.isnan(got[3]).all()
-    assert forms.lexicographic(first[1:3], np.zeros((2, n)))[:, 0].tolist() == [0.0, 0.0]
+def test_ranks_by_hand():
+    # 0.3 and 0.1 + 0.2 are one value; infinities are equal to themselves.
+    values = np.array([[0.3, np.inf], [0.1 + 0.2, -np.inf], [0.1, np.inf], [np.nan, 0.0]])
+    got = forms.ranks(values, np.full(2, 1e-12))
+    assert np.array_equal(got[:, 0], [1.0, 1.0, 0.0, np.nan], equal_nan=True)
+    assert got[:, 1].tolist() == [2.0, 0.0, 2.0, 1.0]
+
+
+def test_brier_near_its_worst_by_hand():
+    # Rivals at -100 and d: 2 - Brier is 4 p + 2 exp(d + 100), and the second part is larger.
+    ell = [[-160.0, -100, -140], [-158.0, -100, -143], [-156.0, -100, -146], [-154.0, -100, -149]]
+    assert ranks(of(ell)["brier"].order[:, 0]) == [4.0, 3.0, 2.0, 1.0]
+    # Rivals alike: Brier is 1.5 (1 - p)^2, 1.5 to the last bit, and p decides.
+    ell = [[-60.0 - k, 0.0, 0.0] for k in range(4)]
+    assert ranks(of(ell)["brier"].order[:, 0]) == [4.0, 3.0, 2.0, 1.0]
+    found = correlations.correlate(np.arange(4.0), of(ell)["brier"].linear, ("pearson",))
+    wanted = stats.pearsonr(np.arange(4), [math.exp(-k) for k in range(4)]).statistic
+    assert found["pearson"].by_sample[0] == pytest.approx(wanted, abs=1e-12)
+
+
+def test_a_model_without_compute_changes_nothing():
+    ell = [[40.0 - 200 + k, -200.0] for k in range(4)]
+    rows = []
+    known, odd = [1e18, 1e19, 1e20, 1e21], [-201.0, -200.0]
+    for all_of, compute in (
+        (ell, known),
+        ([odd, *ell], [0.0, *known]),
+        ([*ell, odd], [*known, np.nan]),
+    ):
+        made = block(np.array(all_of)[:, None, :], [0], compute=compute)
+        rows.append(scale.correlate(made, forms.of_block(made, "raw"), "raw", [])[0])
+    for row, *others in zip(*rows, strict=True):
+        for other in others:
+            assert row["mean"] == pytest.approx(other["mean"], nan_ok=True)
+            assert row["share_undefined"] == other["share_undefined"]
+
+
+@given(
+    hnp.arrays(float, (1, 3, 4), elements=st.integers(-600, 0).map(lambda v: v / 10)),
+    hnp.arrays(float, (5, 3, 1), elements=st.integers(-9_000, 0).map(lambda v: v / 10)),
+)
+def test_a_shift_leaves_no_trace_though_it_rounds(ell, shift):
+    got = of_all(block(ell + shift, [1, 0, 3]))
+    for name in ("p_choices_correct", "brier", "margin"):
+        assert correlations.constant(got[name].order).all(), name
+        assert correlations.constant(got[name].linear).all(), name
 
 
 def test_log_odds_by_hand():

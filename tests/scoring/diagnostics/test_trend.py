@@ -35,7 +35,7 @@ def by_integral(mu, sd, sd_other):
 
 def test_the_chance_of_a_hit_against_the_integral():
     centre = np.array([[0.5], [0.0], [-1.0]])
-    for sd, sd_other in ((1.0, 1.0), (0.5, 1.5), (1.5, 1.0)):
+    for sd, sd_other in ((1.0, 1.0), (0.5, 1.5), (1.5, 1.0), (2.0, 0.4), (2.0, 0.2)):
         got = trend.hit_probability(centre, np.array([0]), np.array([sd]), np.array([sd_other]))
         assert got[0] == pytest.approx(by_integral(centre[:, 0], sd, sd_other), abs=1e-3)
     # Two choices: Phi(difference / (sd sqrt 2)).
@@ -136,6 +136,19 @@ def test_the_forecast_is_not_pulled_to_chance(case):
     assert abs(done.p_choices_bias) < 0.005 + 0.007 * (case.samples < 2000)
     assert done.coverage >= 0.85  # 95 % of 40 is 38, its sd 1.4
     assert done.p_choices_coverage >= 0.85
+
+
+def test_a_miss_of_the_last_model_widens_the_intervals():
+    """A few questions rise and most stand still, which lines that borrow do not know."""
+    done = forecast_coverage.tried(forecast_coverage.UNEVEN, range(30))
+    assert done.bias > 0.01  # it is the interval that is mended
+    assert done.coverage >= 0.75  # it was 0.17
+
+
+def test_a_miss_by_hand():
+    told, hits = np.full(4, 0.5), np.array([1.0, 1.0, 1.0, 0.0])
+    assert trend._miss(told, (0.4, 0.6), hits) == 0.25
+    assert trend._miss(told, (0.4, 0.8), hits) == 0.0
 
 
 @pytest.mark.slow
