@@ -30,6 +30,8 @@ WIDEST = 6.0
 STEP = 0.8
 """Distance of the integral's nodes, in standard deviations of the narrower of two errors."""
 MOST_NODES = 200
+SOME = 2_000
+"""Evenly spaced samples that tell how far a shift of all moves their mean."""
 DRAWS = 20_000
 """Antithetic pairs for the mean p_choices, over all samples; 4 to 64 a sample."""
 SEED = 0
@@ -204,10 +206,7 @@ def predict(trend: Trend, x: float) -> Predicted:
     own = Z**2 * float(trend.lead_variance.sum()) / count**2
     shift = math.sqrt(max(quantile**2 * trend.mean_variance * (1 + float(h @ h)) - own, 0.0))
     hit = hit_probability(centre, trend.gold, *sd)
-    ends = [
-        float(hit_probability(centre + sign * shift * correct, trend.gold, *sd).mean())
-        for sign in (-1, 1)
-    ]
+    ends = _moved(centre, trend.gold, sd, shift, hit)
     by_chance = Z * math.sqrt(float((hit * (1 - hit)).sum())) / count
     p, p_ends, p_variance = _p_choices(centre, trend.gold, sd, shift)
     p_by_chance = Z * math.sqrt(float(p_variance.sum())) / count
@@ -219,6 +218,21 @@ def predict(trend: Trend, x: float) -> Predicted:
         _interval(float(hit.mean()), ends, by_chance, missed),
         _interval(float(p.mean()), p_ends, p_by_chance, p_missed),
     )
+
+
+def _moved(
+    centre: Floats, gold: Integers, sd: tuple[Floats, Floats], shift: float, hit: Floats
+) -> list[float]:
+    """The mean of `hit` with all leads moved by -/+ shift; how far it moves, on some samples."""
+    some = np.unique(np.linspace(0, len(gold) - 1, SOME).astype(int))
+    part, place = centre[:, some], gold[some]
+    step = shift * (np.arange(len(part))[:, None] == place)
+    wide = sd[0][some], sd[1][some]
+    mean, here = float(hit.mean()), float(hit[some].mean())
+    return [
+        mean + float(hit_probability(part + sign * step, place, *wide).mean()) - here
+        for sign in (-1, 1)
+    ]
 
 
 def _each(trend: Trend, lead: Floats, apart: Floats) -> tuple[Floats, Floats]:

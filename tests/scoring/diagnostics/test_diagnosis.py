@@ -362,3 +362,11 @@ def test_flips_name_the_pair_with_the_least_and_the_most_compute(diagnose):
     assert len(flips) == 6
     (far,) = flips[flips["outermost"]].to_dict("records")
     assert (far["first"], far["second"]) == ("glyph-1", "glyph-0")
+
+
+def test_of_one_cluster_nothing_can_be_drawn(diagnose):
+    frame = tidy(*trend(models=4, samples=12))
+    alone, together = (diagnose(table) for table in (frame, frame.assign(cluster="only")))
+    assert any("all samples are in one cluster" in text for text in told(together))
+    for name in ("mean_low", "mean_high"):
+        assert row(together, "accuracy")[name] == row(alone, "accuracy")[name]

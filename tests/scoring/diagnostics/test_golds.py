@@ -156,6 +156,7 @@ def test_a_fraction_leaves_its_sample_out_alone(tmp_path):
         ("-1", "its target is '-1', which is none of its 2 choices (0 to 1,"),
         ("x" * 90, f"its target is '{'x' * 39}..., which is none of its 2 choices"),
         ("[]", "its target is '[]', which is none of its 2 choices"),
+        ("[{[1]: 2}]", "its target is '[{[1]: 2}]', which is none of its 2 choices"),
         ("[0, 1]", "2 of its choices are correct, and one is needed; left out"),
     ],
 )  # fmt: skip

@@ -237,3 +237,11 @@ def test_a_corrected_column_that_is_of_no_use_is_told(tmp_path):
     assert any("20 samples do not have exactly one corrected" in line for line in told(found))
     assert any("did without the column" in line for line in told(found))
     assert set(found.tables["noise_crossings"]["source"]) == {"confident learning"}
+
+
+def test_a_model_with_two_corrected_choices_disagrees_with_those_that_have_one(tmp_path):
+    frame = marked(tidy(*trend(models=3, samples=6)))
+    frame.loc[frame["model"].eq("glyph-1") & frame["sample_id"].eq("s2"), "is_gold_corrected"] = "1"
+    frame.to_csv(tmp_path / "choices.csv", index=False)
+    with pytest.raises(UserError, match=r"of 1 samples is not the same .* 0 and 1 and 2 and 3"):
+        diagnosis.diagnose([tmp_path / "choices.csv"])

@@ -59,6 +59,13 @@ def test_a_name_may_hold_what_would_be_mathematics(tmp_path):
     assert all(f"_{NAME}{NAME}-{k}<" in drawn for k in range(4))
 
 
+def test_an_untrained_model_is_drawn_like_any_other(tmp_path):
+    frame = tidy(*trend(models=4, samples=10), compute=[0.0, 1e18, 1e19, 1e20])
+    frame.to_csv(tmp_path / "choices.csv", index=False)
+    result = tool("choices.csv", "--out", "report", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
