@@ -154,12 +154,13 @@ def test_a_miss_by_hand():
 @pytest.mark.slow
 def test_the_intervals_of_the_forecast_cover():
     """Nominal are 95 %, of 60 families with an sd of 2.8 %."""
-    done = [forecast_coverage.tried(case, range(60)) for case in forecast_coverage.GRID]
+    cases = [case for case in forecast_coverage.GRID if case.noise == 1.0]
+    done = [forecast_coverage.tried(case, range(60)) for case in cases]
     for covered in ([d.coverage for d in done], [d.p_choices_coverage for d in done]):
         assert min(covered) >= 0.85
         assert 0.93 <= np.mean(covered) <= 0.99
     settled = [
-        d for d, case in zip(done, forecast_coverage.GRID, strict=True)
+        d for d, case in zip(done, cases, strict=True)
         if case.samples == 2000 and case.shared < 0.3
     ]  # fmt: skip
     assert max(abs(d.bias) for d in settled) < 0.005
