@@ -4,13 +4,15 @@ All samples see the same few models, so chance moves the whole curve at once: th
 as that makes it, not as narrow as the number of samples would have it.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from scoring.diagnostics import permutations, scale
 from scoring.diagnostics.correlations import TOLERANCE, unit_vectors
-from scoring.diagnostics.forms import Make
-from scoring.diagnostics.table import Block, Integers, ScoreBlock
+from scoring.diagnostics.forms import Form
+from scoring.diagnostics.table import Block, Integers, ScoreBlock, evenly
 from scoring.intervals import Floats
 
 METHOD = "spearman"
@@ -21,14 +23,13 @@ SAMPLES = 2_000
 """Evenly spaced samples that stand for all of a task, where it has more."""
 ORDERS = 500
 """Drawn orders of the models, where there are more."""
-SEED = 0
 STEPS_A_UNIT = 40
 GRID: Floats = np.arange(-STEPS_A_UNIT, STEPS_A_UNIT + 1) / STEPS_A_UNIT
 """Where the band is given."""
 TAIL = 0.025
 
 
-def of_scores(block: Block | ScoreBlock, make: Make) -> pd.DataFrame:
+def of_scores(block: Block | ScoreBlock, scores: Mapping[str, Form]) -> pd.DataFrame:
     """The band of each drawn score's CCDF: the models permuted for all samples at once.
 
     Every sample keeps its values with their ties, and the models their computes. Taken over all
@@ -37,7 +38,7 @@ def of_scores(block: Block | ScoreBlock, make: Make) -> pd.DataFrame:
 
     Args:
         block: Whose compute.
-        make: Its raw scores.
+        scores: Raw scores of its models with compute.
 
     Returns:
         One row a score and point of `GRID` (`correlation`): `low` and `high`, between which the
@@ -48,13 +49,13 @@ def of_scores(block: Block | ScoreBlock, make: Make) -> pd.DataFrame:
     if why:
         return pd.DataFrame()
     x = np.log10(block.compute[places])
-    scores = make(places)
-    chosen = np.unique(np.linspace(0, len(block.samples) - 1, SAMPLES).astype(int))
+    chosen = evenly(len(block.samples), SAMPLES)
+    orders = permutations.some_orders(len(x), ORDERS)
     tables = []
     for name in STEPS:
         if name not in scores:
             continue
-        drawn = shares(x, scores[name].of(METHOD)[:, chosen], _orders(len(x)))
+        drawn = shares(x, scores[name].of(METHOD)[:, chosen], orders)
         if not len(drawn):
             continue
         # Of few orders the ends are ones that occur, so that the band holds no fewer than it says.
@@ -64,13 +65,6 @@ def of_scores(block: Block | ScoreBlock, make: Make) -> pd.DataFrame:
         columns = {"correlation": GRID, "low": low, "mean": drawn.mean(axis=0), "high": high}
         tables.append(pd.DataFrame(base | {"score": name, "method": METHOD} | columns))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-
-
-def _orders(models: int) -> Integers:
-    every = permutations.orders(models)
-    if len(every) <= ORDERS:
-        return every
-    return every[np.random.default_rng(SEED).choice(len(every), ORDERS, replace=False)]
 
 
 def shares(x: Floats, values: Floats, orders: Integers) -> Floats:

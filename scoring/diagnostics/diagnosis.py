@@ -30,7 +30,7 @@ from scoring.diagnostics import (
     scale,
 )
 from scoring.diagnostics.readers import models as models_reader
-from scoring.diagnostics.table import UNNAMED, Block, Integers, ScoreBlock
+from scoring.diagnostics.table import UNNAMED, Block, ScoreBlock
 from scoring.problems import Problem
 
 
@@ -161,13 +161,10 @@ def _of_scores(block: ScoreBlock) -> _Part:
     problems: list[Problem] = []
     binary = bool(np.isin(block.score, (0.0, 1.0)).all())
     name = "accuracy" if binary else "score"
-
-    def make(places: Integers) -> dict[str, forms.Form]:
-        return {name: forms.plain(block.score[places])}
-
-    rows, _, curves = scale.correlate(block, make, "raw", problems)
+    scores = {name: forms.plain(block.score[scale.usable(block)[0]])}
+    rows, _, curves = scale.correlate(block, scores, "raw", problems)
     tables = {"correlations": pd.DataFrame(rows), "ccdf": _joined(curves)}
-    tables["ccdf_null"] = band.of_scores(block, make)
+    tables["ccdf_null"] = band.of_scores(block, scores)
     if binary:
         tables["flips"] = flips.of_scores(block)
     return _Part(tables, problems)
@@ -185,11 +182,11 @@ def _scale(
     bands = pd.DataFrame()
     for name in _chosen(block, asked, problems):
         levels.append(scale.levels(block, name))
-        make = forms.of_block(block, name)
+        scores = forms.of_block(block, name)
         if name == "raw":
-            bands = band.of_scores(block, make)
+            bands = band.of_scores(block, scores)
         for into, found in zip(
-            (rows, pairs, curves), scale.correlate(block, make, name, problems), strict=True
+            (rows, pairs, curves), scale.correlate(block, scores, name, problems), strict=True
         ):
             into.extend(found)
     return {

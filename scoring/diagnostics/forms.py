@@ -15,7 +15,6 @@ but the largest, the Brier score is
 Near 0 it is known by log B, near 2 by log D.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,19 +44,16 @@ class Form:
         return self.linear if method == "pearson" else self.order
 
 
-Make = Callable[[Integers], Mapping[str, Form]]
-"""(places of models) -> each score of these models alone."""
-
-
 def plain(values: Floats) -> Form:
     """A score that is exact as it is."""
     return Form(values, values)
 
 
-def of_block(block: Block, normalisation: str) -> Make:
-    """Every step of the chain."""
-    ell = chain.normalised(block, normalisation)
-    return lambda places: of_choices(np.ascontiguousarray(ell[:, places]), block.gold)
+def of_block(block: Block, normalisation: str) -> dict[str, Form]:
+    """Every step of the chain, of the models whose compute is known; none if there are none."""
+    places = block.with_compute()
+    ell = chain.normalised(block, normalisation)[:, places]
+    return of_choices(np.ascontiguousarray(ell), block.gold) if len(places) else {}
 
 
 def of_choices(ell: Floats, gold: Integers) -> dict[str, Form]:

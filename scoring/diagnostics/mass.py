@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from scoring.diagnostics import chain, correlations, resample
-from scoring.diagnostics.table import Block, Booleans, Integers, outermost
+from scoring.diagnostics.table import Block, Booleans, Integers, evenly, outermost
 from scoring.intervals import Floats
 
 RESAMPLES = 200
@@ -57,7 +57,7 @@ def joint(block: Block) -> pd.DataFrame:
 
 def points(block: Block) -> pd.DataFrame:
     """Correct and incorrect log mass of evenly spaced samples, for a picture [nats]."""
-    chosen = np.unique(np.linspace(0, len(block.samples) - 1, POINTS).astype(int))
+    chosen = evenly(len(block.samples), POINTS)
     loglik, gold = block.loglik[:, :, chosen], block.gold[chosen]
     table = pd.DataFrame(
         {

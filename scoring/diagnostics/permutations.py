@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from scoring.diagnostics.correlations import TOLERANCE, Correlations, correlate, unit_vectors
-from scoring.diagnostics.table import Integers
+from scoring.diagnostics.table import Integers, evenly
 from scoring.intervals import Floats
 
 EXACT_UP_TO = 8
@@ -38,12 +38,18 @@ def orders(models: int) -> Integers:
     return rng.permuted(np.tile(np.arange(models), (DRAWS, 1)), axis=1)
 
 
+def some_orders(models: int, most: int) -> Integers:
+    """The same, or `most` of them, drawn, where there are more."""
+    every = orders(models)
+    if len(every) <= most:
+        return every
+    return every[np.random.default_rng(SEED).choice(len(every), most, replace=False)]
+
+
 @lru_cache(maxsize=32)
 def _permuted(x: tuple[float, ...], method: str, most: int | None = None) -> Floats:
     """Unit vectors of x under every order, or `most` drawn ones of these, shape (orders, d)."""
-    of = orders(len(x))
-    if most is not None and most < len(of):
-        of = np.random.default_rng(SEED).choice(of, most, replace=False)
+    of = orders(len(x)) if most is None else some_orders(len(x), most)
     return np.ascontiguousarray(unit_vectors(np.array(x)[of].T, method).T)
 
 
@@ -116,7 +122,7 @@ def null_share(x: Floats, values: Floats, method: str, threshold: float) -> tupl
         ordered = np.concatenate([np.zeros((1, len(first))), above[:, first].cumsum(axis=0)])
     elif ordered.shape[1] * len(orders(len(x))) > PAIRS:
         exact = False
-        chosen = np.linspace(0, ordered.shape[1] - 1, min(ordered.shape[1], SAMPLES)).astype(int)
+        chosen = evenly(ordered.shape[1], SAMPLES)
         ordered, counts = ordered[:, chosen], counts[chosen]
         most = PAIRS // len(chosen)
     unit = unit_vectors(ordered, method)

@@ -14,8 +14,8 @@ import pandas as pd
 
 from scoring.diagnostics import chain, correlations, permutations, resample
 from scoring.diagnostics.correlations import METHODS, Correlations
-from scoring.diagnostics.forms import Form, Make
-from scoring.diagnostics.table import Block, Integers, ScoreBlock
+from scoring.diagnostics.forms import Form
+from scoring.diagnostics.table import Block, Integers, ScoreBlock, evenly
 from scoring.intervals import Floats
 from scoring.problems import Problem
 
@@ -50,11 +50,17 @@ def usable(block: Block | ScoreBlock) -> tuple[Integers, str]:
 
 def correlate(
     block: Block | ScoreBlock,
-    make: Make,
+    scores: Mapping[str, Form],
     normalisation: str,
     problems: list[Problem],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[pd.DataFrame]]:
     """Correlations of every score with log10 of compute.
+
+    Args:
+        block: Whose compute.
+        scores: Of its models with compute; see `forms`.
+        normalisation: Of the scores.
+        problems: Where it is told why there are none.
 
     Returns:
         Rows of the correlations, rows of the comparisons, CCDFs.
@@ -65,8 +71,7 @@ def correlate(
             problems.append(Problem(block.where, why, "did no correlations with compute"))
         return [], [], []
     x = np.log10(block.compute[places])
-    of_models = make(places)
-    found = _found(x, of_models)
+    found = _found(x, scores)
     spread = _intervals(found, block.cluster)
     base = {"family": block.family, "task": block.task, "normalisation": normalisation}
     rows, curves = [], []
@@ -76,25 +81,25 @@ def correlate(
             | {"score": name, "method": method}
             | summary(result)
             | spread[name, method]
-            | _beside(x, of_models[name], method, name)
+            | _beside(x, scores[name], method, name)
             | {"n_samples": len(result.by_sample), "n_models": len(x)}
             | {f"null_{key}": value for key, value in _null(x, result, method).items()}
         )
         curves.append(_curve(base | {"score": name, "method": method}, result.by_sample))
-    _jackknives(x, of_models, rows)
+    _jackknives(x, scores, rows)
     pairs = [
         base
         | {"first": first, "second": second, "method": method}
         | permutations.paired(
             x,
-            of_models[first].of(method),
-            of_models[second].of(method),
+            scores[first].of(method),
+            scores[second].of(method),
             (found[first, method], found[second, method]),
             method,
         )
         for first, second in PAIRS
         for method in METHODS
-        if first in of_models and second in of_models
+        if first in scores and second in scores
     ]
     return rows, pairs, curves
 
@@ -201,10 +206,8 @@ def _jackknives(x: Floats, scores: Mapping[str, Form], rows: list[dict[str, Any]
 def _curve(base: Mapping[str, Any], values: Floats) -> pd.DataFrame:
     """The CCDF as a table, thinned to `CURVE_POINTS`."""
     steps, share = correlations.ccdf(values)
-    if len(steps) > CURVE_POINTS:
-        kept = np.unique(np.linspace(0, len(steps) - 1, CURVE_POINTS).astype(int))
-        steps, share = steps[kept], share[kept]
-    return pd.DataFrame(dict(base) | {"correlation": steps, "share_above": share})
+    kept = evenly(len(steps), CURVE_POINTS)
+    return pd.DataFrame(dict(base) | {"correlation": steps[kept], "share_above": share[kept]})
 
 
 def levels(block: Block, normalisation: str) -> pd.DataFrame:

@@ -135,6 +135,11 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series:
     return pd.Series(np.full(len(frame), np.nan))
 
 
+def evenly(count: int, most: int) -> Integers:
+    """Places of at most that many of `count` samples, evenly spaced; all if there are no more."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))
+
+
 def outermost(compute: Floats) -> tuple[int, int]:
     """Places of the models with the least and the most compute; of unknown ones the outermost.
 

@@ -22,7 +22,8 @@ from scipy import special, stats
 
 from scoring.diagnostics import chain
 from scoring.diagnostics.borrowing import Design, Lines, borrowed, shrunk
-from scoring.diagnostics.table import Booleans, Integers
+from scoring.diagnostics.curves import Z
+from scoring.diagnostics.table import Booleans, Integers, evenly
 from scoring.intervals import Floats
 
 WIDEST = 6.0
@@ -36,7 +37,6 @@ DRAWS = 20_000
 """Antithetic pairs for the mean p_choices, over all samples; 4 to 64 a sample."""
 SEED = 0
 FEWEST_MODELS = 3
-Z = float(stats.norm.ppf(0.975))
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def fit(x: Floats, loglik: Floats, present: Booleans, gold: Integers) -> Trend:
     lines = _fit(x, loglik, present, gold)
     if len(x) <= FEWEST_MODELS or np.ptp(x[:-1]) == 0:
         return lines
-    some = np.unique(np.linspace(0, len(gold) - 1, SOME).astype(int))
+    some = evenly(len(gold), SOME)
     loglik, present, gold = loglik[:, :, some], present[:, some], gold[some]
     told = predict(_fit(x[:-1], loglik[:, :-1], present, gold), float(x[-1]))
     last = loglik[:, -1:]
@@ -226,7 +226,7 @@ def _moved(
     centre: Floats, gold: Integers, sd: tuple[Floats, Floats], shift: float, hit: Floats
 ) -> list[float]:
     """The mean of `hit` with all leads moved by -/+ shift; how far it moves, on some samples."""
-    some = np.unique(np.linspace(0, len(gold) - 1, SOME).astype(int))
+    some = evenly(len(gold), SOME)
     part, place = centre[:, some], gold[some]
     step = shift * (np.arange(len(part))[:, None] == place)
     wide = sd[0][some], sd[1][some]
@@ -301,9 +301,7 @@ def _p_choices(
     for _ in range(pairs):
         noise = rng.standard_normal(centre.shape) * wide
         for ell in (centre + noise, centre - noise):
-            own = np.take_along_axis(ell, gold[None], axis=0)[0]
-            rest = np.where(correct, -np.inf, ell)
-            odds = own - special.logsumexp(rest, axis=0)
+            odds = chain.log_odds(ell[:, None], gold)[0]
             p = special.expit(odds)
             total += p
             squares += p**2

@@ -18,7 +18,7 @@ def of(values, compute=None):
     """The band of a score of shape (models, samples)."""
     values = np.asarray(values, float)
     made = block(np.zeros((*values.shape, 2)), [0] * values.shape[1], compute=compute)
-    return band.of_scores(made, lambda places: {"log_p_vocab_correct": forms.plain(values[places])})
+    return band.of_scores(made, {"log_p_vocab_correct": forms.plain(values)})
 
 
 def test_samples_that_move_together_make_a_wide_band():
