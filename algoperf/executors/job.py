@@ -64,7 +64,7 @@ class Work:
         from algoperf.executors.local import LocalExecutor
 
         signal.signal(signal.SIGUSR2, _wait_for_the_end)  # the first node puts the job back
-        if not self.spec.folder(self.results).exists():
+        if not self.spec.is_recorded(self.results):
             executor = LocalExecutor(self.results, study.modules([self.spec]))
             _say(f"{self.spec.label}: ended here with status {executor.assist(self.spec)}")
 

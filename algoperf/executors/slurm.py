@@ -319,5 +319,9 @@ def _submit(
 
 
 def key(spec: TrialSpec) -> str:
-    """Names the trial in `JOBS`: its folder, as seen from the results folder."""
-    return str(spec.folder(Path()))
+    """Names the trial in `JOBS`: its folder, as seen from the results folder, and its repeat.
+
+    The job of the record before may still be in the queue when a repeat is submitted.
+    """
+    again = f" repeat {spec.repeat}" if spec.repeat else ""
+    return f"{spec.folder(Path())}{again}"

@@ -161,6 +161,19 @@ def test_jobs_record_their_trials_and_those_that_do_not_are_lost(tmp_path, specs
     assert queue.jobs_of(results, specs, alive) == {}
 
 
+def test_the_job_of_a_trial_is_not_that_of_its_repeat(tmp_path, specs):
+    spec = specs[1]
+    repeat = dataclasses.replace(spec, repeat=1)
+    jobs = slurm.submit([spec], tmp_path, Options(time="10"), cluster="local")
+    found = queue.jobs_of(tmp_path, [spec, repeat], of_processes(jobs))
+    assert found == {spec.label: jobs[0].job_id}
+    jobs += slurm.submit([repeat], tmp_path, Options(time="10"), cluster="local")
+    found = queue.jobs_of(tmp_path, [spec, repeat], of_processes(jobs))
+    assert found == {spec.label: jobs[0].job_id, repeat.label: jobs[1].job_id}
+    for job in jobs:
+        job.wait()
+
+
 def test_a_controller_that_is_away_is_asked_again(tmp_path, specs, monkeypatch):
     monkeypatch.setattr(queue, "ASK_EVERY_S", 0.0)
     monkeypatch.setattr(queue, "FOLDER_POLL_S", 0.0)

@@ -187,6 +187,31 @@ def test_two_nodes_train_a_trial_and_one_of_them_dies(campaign, cluster, tmp_pat
     assert records.read_measurements(trial)["global_step"].tolist() == [50, 80]
 
 
+def test_two_nodes_repeat_a_trial_that_was_slowed(campaign, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", f"127.0.0.1:{slurm.free_ports(1)[0]}")
+    (tmp_path / "told" / "go").touch()
+    command = [*campaign, "--studies", "1", "--slurm-nodes", "2"]
+    subprocess.run(command, check=True, timeout=PATIENCE_S)
+    trial = tmp_path / "results/patient/study_1/digits_autoencoder_jax/trial_1"
+    manifest = json.loads((trial / "manifest.json").read_text())
+    after = manifest["calibration"]["after"]
+    manifest["calibration"]["after"] = {piece: 20 * seconds for piece, seconds in after.items()}
+    (trial / "manifest.json").write_text(json.dumps(manifest))
+
+    # At once: the job of the first record need not have left the queue yet.
+    again = subprocess.run(
+        [*command, "--rerun-slowed"], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+    )
+    assert "1 recorded trials ran while the machine was slowed" in again.stdout
+    assert "1 trials were submitted" in again.stdout
+    before = records.read_manifest(records.aside(trial, 1))
+    assert before == manifest
+    repeat = records.read_manifest(trial)
+    assert repeat is not None
+    assert (repeat["repeat"], repeat["ending"]["steps"]) == (1, 80)
+    assert repeat["seed"] == before["seed"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
