@@ -1,12 +1,7 @@
-"""One attempt at a trial in a process of its own, killed at a given moment.
-
-    python -m tests.killed RESULTS ALGORITHM KILL
-
-KILL is `never`, `write:N` for just before the Nth change below RESULTS, or `after:SECONDS` from the
-first step on.
-"""
+"""One attempt at a trial in a process of its own, killed at a given moment."""
 
 import dataclasses
+import multiprocessing
 import os
 import signal
 import sys
@@ -48,7 +43,28 @@ def kill_before_write(results: Path, number: int) -> None:
     sys.addaudithook(hook)
 
 
-def main(results: Path, name: str, when: str) -> None:
+def attempt(results: Path, name: str, when: str, caches_in: Path) -> int | None:
+    """The exit status of a process that trains from the last checkpoint on.
+
+    It is forked from one that has the imports done.
+
+    Args:
+        results: The results folder.
+        name: Of the algorithm.
+        when: `never`, `write:N` for just before the Nth change below `results`, or `after:SECONDS`
+            from the first step on.
+        caches_in: Where programs and calibrations are kept.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.killed"])
+    process = context.Process(target=_attempt, args=(results, name, when, caches_in))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _attempt(results: Path, name: str, when: str, caches_in: Path) -> None:
+    os.environ["XDG_CACHE_HOME"] = str(caches_in)
     compilation.use_cache(caches.folder_of(caches.HARNESS))
     how, _, amount = when.partition(":")
     if how == "write":
@@ -86,7 +102,3 @@ def main(results: Path, name: str, when: str) -> None:
         ending, facts = trial.run(spec, record, trial.Listener(report=began))
         record.finish(ending, facts)
     os._exit(0)  # whatever timer is left
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
