@@ -111,16 +111,24 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def read_small(path: Path, most: int = SMALL_BYTES) -> bytes:
+READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""Nobody waits for who would write into what turns out to be a pipe."""
+
+
+def read_small(path: Path | str, most: int = SMALL_BYTES) -> bytes:
     """What a file holds.
 
     Raises:
         OSError: If it cannot be read, is no file, or is longer than `most` bytes.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode) or found.st_size > most:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
-    return path.read_bytes()
+    descriptor = os.open(path, READING)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        return os.read(descriptor, found.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def read_json(path: Path) -> Any:

@@ -1,8 +1,10 @@
 """Trials that the rules grant a submission: which are recorded, which are missing. No jax."""
 
+import functools
 import hashlib
 import itertools
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from algoperf import records, registry, tuning
@@ -12,6 +14,7 @@ from algoperf.records import TrialSpec
 from algoperf.rules import Rules, Ruleset, Tuning
 
 
+@functools.cache
 def seed_of(rules_seed: int, study: int, workload: str, trial: int) -> int:
     """The seed of a trial: the same for every submission, so that comparisons are paired."""
     text = f"{rules_seed}/{study}/{workload}/{trial}"
@@ -20,13 +23,13 @@ def seed_of(rules_seed: int, study: int, workload: str, trial: int) -> int:
 
 def places(
     results: Path, name: str, workloads: Sequence[str], granted: Tuning, studies: int | None
-) -> dict[tuple[int, str, int], Path]:
-    """(study, workload, trial) to folder, of everything asked for."""
+) -> dict[tuple[int, str, int], str]:
+    """(study, workload, trial) to folder, as in `records.finished`, of everything asked for."""
+    names = {trial: records.trial_name(trial) for trial in range(1, granted.trials + 1)}
     found = {}
     for study, workload in itertools.product(range(1, _studies(granted, studies) + 1), workloads):
-        above = records.workload_folder(results, name, study, workload)
-        for trial in range(1, granted.trials + 1):
-            found[study, workload, trial] = above / records.trial_name(trial)
+        above = f"{records.workload_folder(results, name, study, workload)}{os.sep}"
+        found |= {(study, workload, trial): above + named for trial, named in names.items()}
     return found
 
 
@@ -48,12 +51,13 @@ def recorded(
             version of the file or was run under other rules.
     """
     name, sha256 = registry.submission_name(path), registry.source_hash(path)
-    ruleset = _recorded_ruleset(results, name, sha256, rules)
+    there = list(records.finished(results, name))
+    ruleset = _recorded_ruleset(there, results / name, sha256, rules)
     if ruleset is None:
         return 0
     _check_ruleset(name, ruleset, asked)
     found = places(results, name, workloads, rules.tuning[ruleset], studies)
-    return len(found) if all(folder.exists() for folder in found.values()) else 0
+    return len(found) if set(there).issuperset(found.values()) else 0
 
 
 def missing(
@@ -83,6 +87,8 @@ def missing(
         except UserError as error:
             raise UserError(f"{name}: {error}") from None
     found = places(results, name, workloads, granted, studies)
+    there = set(records.finished(results, name))
+    fixed = {workload: rules.fixed(workload, ruleset) for workload in workloads}
     todo = [
         TrialSpec(
             submission=name,
@@ -95,10 +101,10 @@ def missing(
             point=points[(study - 1) * granted.trials + trial - 1] if points else None,
             ruleset=ruleset,
             rules=rules.name,
-            fixed=rules.fixed(workload, ruleset),
+            fixed=fixed[workload],
         )
         for (study, workload, trial), folder in found.items()
-        if not folder.exists()
+        if folder not in there
     ]
     return todo, len(found) - len(todo)
 
@@ -121,31 +127,42 @@ def _check_ruleset(name: str, ruleset: Ruleset, asked: Ruleset | None) -> None:
     )
 
 
-def _recorded_ruleset(results: Path, name: str, sha256: str, rules: Rules) -> Ruleset | None:
+def _recorded_ruleset(
+    trials: Iterable[str], home: Path, sha256: str, rules: Rules
+) -> Ruleset | None:
     """The ruleset of the submission's recorded trials; None if there are none.
+
+    Args:
+        trials: Their folders.
+        home: The submission's folder.
+        sha256: Hash of its file.
+        rules: The rules.
 
     Raises:
         UserError: If they are of another version of the file, or were run under other rules.
     """
     ruleset = None
-    for trial in records.finished(results, name):
+    fixed_of = functools.cache(rules.fixed)
+    for trial in trials:
         manifest = records.read_manifest(trial)
         if manifest is None:
             raise UserError(
                 f"{trial} has no readable {records.MANIFEST}. Move it away to run the trial again."
             )
-        cure = (
-            f"Results of the two do not mix: rename the submission, move {results / name} away, "
-            "or give another folder with --results."
-        )
-        if manifest["submission"]["sha256"] != sha256:
-            raise UserError(f"{trial} was run with another version of {name!r}. {cure}")
         ruleset = Ruleset(manifest["ruleset"])
         workload = manifest["workload"]["name"]
-        if manifest["rules"] != rules.name:
-            raise UserError(f"{trial} was run under the rules {manifest['rules']!r}. {cure}")
-        if workload not in rules.workloads:
-            raise UserError(f"{trial} is on a workload that the rules no longer have. {cure}")
-        if not records.same_fixed(manifest, rules.fixed(workload, ruleset)):
-            raise UserError(f"{trial} was run with other targets or another budget. {cure}")
+        fault = None
+        if manifest["submission"]["sha256"] != sha256:
+            fault = f"was run with another version of {home.name!r}"
+        elif manifest["rules"] != rules.name:
+            fault = f"was run under the rules {manifest['rules']!r}"
+        elif workload not in rules.workloads:
+            fault = "is on a workload that the rules no longer have"
+        elif not records.same_fixed(manifest, fixed_of(workload, ruleset)):
+            fault = "was run with other targets or another budget"
+        if fault is not None:
+            raise UserError(
+                f"{trial} {fault}. Results of the two do not mix: rename the submission, move "
+                f"{home} away, or give another folder with --results."
+            )
     return ruleset

@@ -60,7 +60,7 @@ def unset(rules: Rules, workloads: Sequence[str]) -> str | None:
     )
 
 
-def tables(plan: Plan) -> Iterator[Table]:
+def tables(plan: Plan) -> Iterator[str | Table]:
     """Cost by workload, and every submission's points; nothing if nothing is to be run."""
     if plan.todo:
         yield _costs(plan.todo)
@@ -92,13 +92,23 @@ def _hours(specs: Sequence[TrialSpec]) -> str:
     return "no limit" if math.isinf(seconds) else f"{seconds / 3600:,.2f}"
 
 
-def _points(todo: Sequence[TrialSpec]) -> Iterator[Table]:
+POINTS_SHOWN = 500
+"""More than these nobody reads, and drawing their tables takes longer than all else."""
+
+
+def _points(todo: Sequence[TrialSpec]) -> Iterator[str | Table]:
     """For each externally tuned submission the points, which are the same on every workload."""
     found: dict[str, dict[tuple[int, int], Point]] = {}
     for spec in todo:
         if spec.point:
             found.setdefault(spec.submission, {})[spec.study, spec.trial] = spec.point
-    for submission, points in found.items():
+    rows = 0
+    for place, (submission, points) in enumerate(found.items()):
+        rows += len(points)
+        if place and rows > POINTS_SHOWN:
+            left = f"{len(found) - place} more submissions"
+            yield f"The points of {left} are not shown; plan fewer at a time to see them."
+            break
         shown = Table(title=f"Points of {submission}")
         names = list(next(iter(points.values())))
         for heading in ("study", "trial", *names):

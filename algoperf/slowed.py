@@ -86,8 +86,8 @@ def find(
     found = []
     for path in dict.fromkeys(map(registry.submission_path, submissions)):
         name, sha256 = registry.submission_name(path), registry.source_hash(path)
-        own = (m for t, m in manifests.items() if m and t.parts[-4] == name)
-        ruleset = next((Ruleset(manifest["ruleset"]) for manifest in own), None)
+        own = map(manifests.get, records.finished(results, name))
+        ruleset = next((Ruleset(manifest["ruleset"]) for manifest in own if manifest), None)
         if ruleset is None:
             continue
         places = granted.places(results, name, workloads, rules.tuning[ruleset], studies)
@@ -108,7 +108,7 @@ def find(
                 ruleset=ruleset,
                 rules=rules.name,
                 fixed=rules.fixed(workload, ruleset),
-                repeat=_next(folder),
+                repeat=_next(Path(folder)),
             )
             found.append(Slowed(spec, slow))
     return study.in_order(found, workloads, lambda slow: slow.spec)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from algoperf import planned
 from benchmarks import campaign
 from scoring.leaderboard import board
 
@@ -28,3 +29,17 @@ def test_a_campaign_is_planned_gone_on_with_and_scored(tmp_path, monkeypatch):
         assert ratios.iloc[row].to_numpy() == pytest.approx(ratio, rel=0.011)
     assert set(found.scores["workloads_reached"]) == {9}
     assert found.scores["score"].iloc[0] == 1.0
+
+
+def test_no_more_points_are_shown_than_anybody_reads(tmp_path):
+    many = campaign.Campaign.make(tmp_path, submissions=40, trials=5, studies=3)
+    *shown, told = planned.tables(many.plan())
+    # Costs, and as many submissions of 15 points each as are at most 500 rows: 33.
+    assert len(shown) == 1 + 500 // 15
+    assert (
+        told == "The points of 7 more submissions are not shown; plan fewer at a time to see them."
+    )
+    alone = campaign.Campaign.make(tmp_path / "alone", submissions=1, trials=300, studies=3)
+    _, points = planned.tables(alone.plan())
+    assert not isinstance(points, str)
+    assert points.row_count == 900

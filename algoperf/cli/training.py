@@ -60,9 +60,8 @@ def run(
         console.print(unset, style="yellow", soft_wrap=True, highlight=False, markup=False)
     slow = partial(slowed.find, submissions, names, fixed, folder, studies)
     if plan:
-        for shown in planned.tables(todo):
-            console.print(shown)
-        for shown in planned.repeats(slow()) if rerun_slowed else ():
+        again = planned.repeats(slow()) if rerun_slowed else ()
+        for shown in (*planned.tables(todo), *again):
             console.print(shown, soft_wrap=isinstance(shown, str), highlight=False)
         return
     if held_out is not None:
