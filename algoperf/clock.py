@@ -12,10 +12,11 @@ import jax
 
 from algoperf.accounts import SUBMISSION, Account
 
-RUN_AHEAD_S = 0.05
+RUN_AHEAD_S = 0.2
 """How much work may be queued on the device before the clock waits for it. It bounds how far
-a trial can overrun its budget unnoticed, and lets the host prepare a step while the device
-works on the one before."""
+a trial can overrun its budget unnoticed, and how late a submission learns the time, and lets the
+host prepare a step while the device works on the one before. After every wait the device stands
+still for about a millisecond, until it has the next step."""
 
 
 class Meter(Protocol):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STEPS = 10
 """How many go together; a divisor of most numbers of steps between evaluations."""
 
-SHORT = 100
+SHORT = 400
 """Only where so many steps may be queued: those longer than half a millisecond gain nothing."""
 
 Step = Callable[["WorkloadView", TrainState, Batch, jax.Array], TrainState]
@@ -77,7 +77,7 @@ class Several:
     def count(self, step: int, due: int | None, allowed: int) -> int:
         """How many steps the next dispatch makes: `STEPS` or 1.
 
-        A dispatch is thus a tenth at most of the work that may be queued.
+        A dispatch is thus a fortieth at most of the work that may be queued.
 
         Args:
             step: Updates done.

@@ -140,7 +140,7 @@ def test_the_clock_waits_for_the_device():
 
 
 def test_little_work_is_ever_queued(monkeypatch):
-    """With steps of 10 ms, the device is waited for at least every fifth step."""
+    """With steps of 10 ms, the device is waited for at least every 20th step."""
     now = FakeTime()
     waits = []
     queued = 0

@@ -12,7 +12,7 @@ import pytest
 
 from algoperf import dispatch, loading, registry, running, trial, tuning
 from algoperf.clock import Clock
-from algoperf.dispatch import STEPS, Several, Traced
+from algoperf.dispatch import SHORT, STEPS, Several, Traced
 from algoperf.loop import train_loop
 from algoperf.records import TrialSpec
 from algoperf.rules import Ruleset, WorkloadRules
@@ -111,13 +111,13 @@ def test_who_does_anything_between_steps_makes_them_one_by_one():
 def test_never_past_an_evaluation_the_limit_or_what_may_be_queued():
     view = WorkloadView(tiny.workload, 10.0)
     several = Several(view, Traced(submission_step(SGD), lambda _: 100))
-    assert several.count(step=0, due=10, allowed=100) == 10
-    assert several.count(step=0, due=9, allowed=100) == 1
-    assert several.count(step=0, due=None, allowed=100) == 10
-    assert several.count(step=0, due=10, allowed=99) == 1
-    assert several.count(step=90, due=10, allowed=100) == 10
-    assert several.count(step=91, due=10, allowed=100) == 1
-    assert several.count(step=100, due=10, allowed=100) == 1  # which says that it is complete
+    assert several.count(step=0, due=10, allowed=SHORT) == 10
+    assert several.count(step=0, due=9, allowed=SHORT) == 1
+    assert several.count(step=0, due=None, allowed=SHORT) == 10
+    assert several.count(step=0, due=10, allowed=SHORT - 1) == 1
+    assert several.count(step=90, due=10, allowed=SHORT) == 10
+    assert several.count(step=91, due=10, allowed=SHORT) == 1
+    assert several.count(step=100, due=10, allowed=SHORT) == 1  # which says that it is complete
 
 
 def prepared(workload: Workload, **options) -> running.Run:
@@ -191,7 +191,7 @@ def test_from_any_checkpoint_it_goes_on_to_the_same_bits(dispatches, monkeypatch
 
 
 def test_what_is_queued_is_bounded_however_much_goes_together(monkeypatch):
-    """With steps of 1 ms, ten at a time: never more than 50 of them."""
+    """With steps of 1 ms, ten at a time: never more than 200 of them."""
     now, queued, waits = Time(), 0, []
 
     def wait(_):
@@ -206,4 +206,4 @@ def test_what_is_queued_is_bounded_however_much_goes_together(monkeypatch):
         count = STEPS if clock.allowed >= 2 * STEPS else 1
         queued += count
         clock.settle(None, count)
-    assert 2 * STEPS <= max(waits) <= 50
+    assert 2 * STEPS <= max(waits) <= 200
