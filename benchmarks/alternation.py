@@ -4,6 +4,7 @@ What is compared takes turns, round after round, and which goes first changes, s
 that slows down favours none; a ratio is of times of the same round.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
@@ -28,6 +29,24 @@ def spread(found: Sequence[float]) -> str:
     """Median, quartiles and range of two values at least, as three cells of a table."""
     low, middle, high = statistics.quantiles(found, n=4, method="inclusive")
     return f"{middle:.3f} | {low:.3f} to {high:.3f} | {min(found):.3f} to {max(found):.3f}"
+
+
+def median_interval(found: Sequence[float]) -> str:
+    """Between which of the values, in order, the median lies with a probability of 95 % or more.
+
+    Whatever their distribution (the sign test's interval, in which the number of values below the
+    median is binomial); "-" of fewer than six values, which do not tell.
+    """
+    count = len(found)
+    below = tail = 0.0
+    rank = -1
+    while tail <= 0.025:
+        rank += 1
+        below, tail = tail, tail + math.comb(count, rank) / 2**count
+    if below == 0:
+        return "-"
+    ordered = sorted(found)
+    return f"{ordered[rank - 1]:.3f} to {ordered[count - rank]:.3f}"
 
 
 def head(*cells: str) -> None:
