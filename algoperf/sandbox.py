@@ -143,26 +143,26 @@ def _further() -> list[Path]:
     return [path for name in given.split(":") if name and (path := Path(name)).is_dir()]
 
 
-def _outside(hidden: Path) -> tuple[list[Path], str]:
+def _outside(hidden: Path) -> tuple[list[str], str]:
     """Everything but `hidden`, in as few pieces as there are; and why not, if it cannot be told.
 
     A rule allows, and none forbids, so that all that lies beside the way to `hidden` is named.
     """
-    found: list[Path] = []
+    found: list[str] = []
     way = [hidden, *hidden.parents]
     try:
         for on_the_way, folder in itertools.pairwise(way):
             with os.scandir(folder) as entries:
                 # What a link leads to is named where it lies.
                 found += [
-                    Path(entry.path)
+                    entry.path
                     for entry in entries
                     if entry.name != on_the_way.name and not entry.is_symlink()
                 ]
             if len(found) > _MOST_ENTRIES:
-                return [Path("/")], f"other results can be read: {folder} holds too much to name"
+                return ["/"], f"other results can be read: {folder} holds too much to name"
     except OSError as error:
-        return [Path("/")], f"other results can be read: {error}"
+        return ["/"], f"other results can be read: {error}"
     return found, ""
 
 
@@ -193,7 +193,7 @@ def _new_ruleset(handled: int, scoped: int) -> int:
     return _call(CREATE_RULESET, ctypes.byref(asked), ctypes.c_size_t(size), 0)
 
 
-def _allow(ruleset: int, path: Path, rights: int) -> None:
+def _allow(ruleset: int, path: Path | str, rights: int) -> None:
     """Nothing if there is no such path (any more)."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
