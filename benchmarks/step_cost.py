@@ -11,6 +11,7 @@ Two shares stand beside: of the loop's time that the host spent on the next batc
 and of a trial's time that evaluations take, at the rate at which the workload evaluates.
 
     python benchmarks/step_cost.py [--workload NAME] [--rounds 21] [--seconds 1.0]
+                                   [--run-ahead 0.2]
 """
 
 import argparse
@@ -47,11 +48,13 @@ class Harness:
     Args:
         workload: What to train.
         meter: Hears of compilations.
+        ahead_s: How much work may be queued before the clock waits [s].
         together: Whether several steps may be handed over at once.
     """
 
     workload: Workload
     meter: CompileMeter
+    ahead_s: float = RUN_AHEAD_S
     together: bool = True
 
     def __post_init__(self) -> None:
@@ -66,7 +69,7 @@ class Harness:
             "bench", Path(__file__), "", workload.name, 1, 1, 0, None, Ruleset.SELF_TUNING,
             "bench", fixed,
         )  # fmt: skip
-        ahead_s = RUN_AHEAD_S if sharding.steps_may_overlap() else 0.0
+        ahead_s = self.ahead_s if sharding.steps_may_overlap() else 0.0
         self.clock = Clock(self.meter, run_ahead_s=ahead_s)
         self.run = trial.prepare(
             spec,
@@ -154,6 +157,9 @@ def main() -> None:
     parser.add_argument("--workload", nargs="+", default=[])
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--seconds", type=float, default=1.0, help="that a loop takes in a round")
+    parser.add_argument(
+        "--run-ahead", type=float, default=RUN_AHEAD_S, help="queued work, at most [s]"
+    )
     arguments = parser.parse_args()
     allocation.keep_freed_memory()  # as a trial's process does
     use_cache(caches.folder_of(caches.HARNESS))
@@ -164,7 +170,12 @@ def main() -> None:
         "step by step / bare", "/ fixed batches", "data [%]", "evaluation [%]",
     )  # fmt: skip
     for name in arguments.workload or small_workloads():
-        measure(registry.workload(name), arguments.rounds, arguments.seconds, meter)
+        workload = registry.workload(name)
+        ours, single = (
+            Harness(workload, meter, arguments.run_ahead, together=together)
+            for together in (True, False)
+        )
+        measure(workload, ours, single, arguments.rounds, arguments.seconds)
 
 
 def small_workloads() -> list[str]:
@@ -172,12 +183,14 @@ def small_workloads() -> list[str]:
     return [n for n, w in registry.workloads().items() if w.base is None and w.suite != "full"]
 
 
-def measure(workload: Workload, count: int, seconds: float, meter: CompileMeter) -> None:
+def measure(
+    workload: Workload, ours: Harness, one_by_one: Harness, count: int, seconds: float
+) -> None:
     """One line of the table."""
-    ours, drawing = Harness(workload, meter), bare(workload, draw=True)
+    drawing = bare(workload, draw=True)
     loops: dict[str, Callable[[int], float]] = {
         "ours": ours,
-        "one by one": Harness(workload, meter, together=False),
+        "one by one": one_by_one,
         "bare": drawing,
         "fixed": bare(workload, draw=False),
     }
