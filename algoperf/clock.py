@@ -55,6 +55,7 @@ class Clock:
         self._since = self._settled_at = self._started = self._made = now()
         self._queued = 0
         self._allowed = 1
+        self._step_s = math.inf
         self._compiled_before_s = 0.0
         self.compile_s = 0.0
         self.accounts: dict[Account, float] = dict.fromkeys(Account, 0.0)
@@ -111,6 +112,11 @@ class Clock:
         """How many steps may be queued, by what they took so far."""
         return self._allowed
 
+    @property
+    def step_s(self) -> float:
+        """What a step took when the device was last waited for after steps [s]; at first inf."""
+        return self._step_s
+
     def agree(self) -> None:
         """Takes over the first process's accounts: what is decided by them, all decide alike."""
         if self._agreed is not None:
@@ -140,9 +146,9 @@ class Clock:
         if self._queued + count > self._allowed:
             steps, began = self._queued, self._settled_at
             self._wait(outputs)
-            step_s = max(self._settled_at - began, 1e-9) / steps
+            self._step_s = max(self._settled_at - began, 1e-9) / steps
             # At most doubled, so that one odd measurement does not open the gate.
-            self._allowed = max(1, min(2 * steps, int(self._run_ahead_s / step_s)))
+            self._allowed = max(1, min(2 * steps, int(self._run_ahead_s / self._step_s)))
 
     def _wait(self, outputs: Any) -> None:
         jax.block_until_ready(outputs)

@@ -111,7 +111,8 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS = ("O_RDONLY", "O_NONBLOCK", "O_NOCTTY", "O_BINARY")
+READING = sum(getattr(os, name, 0) for name in _FLAGS)  # as far as the system has them
 """Nobody waits for who would write into what turns out to be a pipe."""
 
 
@@ -126,7 +127,11 @@ def read_small(path: Path | str, most: int = SMALL_BYTES) -> bytes:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > most:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
-        return os.read(descriptor, found.st_size)
+        content = os.read(descriptor, found.st_size)
+        # All at once, but for some network file systems.
+        while len(content) < found.st_size and (more := os.read(descriptor, found.st_size)):
+            content += more
+        return content
     finally:
         os.close(descriptor)
 

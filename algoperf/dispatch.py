@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 STEPS = 10
 """How many go together; a divisor of most numbers of steps between evaluations."""
 
-SHORT = 400
-"""Only where so many steps may be queued: those longer than half a millisecond gain nothing."""
+SHORT_S = 0.0005
+"""Only steps that take no longer: others gain nothing."""
 
 Step = Callable[["WorkloadView", TrainState, Batch, jax.Array], TrainState]
 """(workload, train, batch, key) -> the next state; compiled, and nothing else happens in it."""
@@ -74,18 +74,19 @@ class Several:
     ) -> TrainState:
         return _steps(self.update.step, self.view, train, list(batches), list(keys))
 
-    def count(self, step: int, due: int | None, allowed: int) -> int:
+    def count(self, step: int, due: int | None, allowed: int, step_s: float) -> int:
         """How many steps the next dispatch makes: `STEPS` or 1.
 
-        A dispatch is thus a fortieth at most of the work that may be queued.
+        A dispatch is thus half at most of the work that may be queued.
 
         Args:
             step: Updates done.
             due: Updates until the next evaluation; None if it is not due by steps.
             allowed: Steps that may be queued, as the clock says.
+            step_s: What a step took of late [s].
         """
         limit = self.update.limit
-        if allowed < SHORT or (due is not None and due < STEPS):
+        if step_s > SHORT_S or allowed < 2 * STEPS or (due is not None and due < STEPS):
             return 1
         return 1 if limit is not None and limit(self.view) - step < STEPS else STEPS
 

@@ -85,7 +85,7 @@ def _at_once(run: Run) -> int:
         return 1
     every = run.workload.eval_every_steps
     due = None if every is None else every - run.step % every
-    return run.several.count(run.step, due, run.clock.allowed)
+    return run.several.count(run.step, due, run.clock.allowed, run.clock.step_s)
 
 
 def _updated(

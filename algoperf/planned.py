@@ -106,8 +106,8 @@ def _points(todo: Sequence[TrialSpec]) -> Iterator[str | Table]:
     for place, (submission, points) in enumerate(found.items()):
         rows += len(points)
         if place and rows > POINTS_SHOWN:
-            left = f"{len(found) - place} more submissions"
-            yield f"The points of {left} are not shown; plan fewer at a time to see them."
+            left = len(found) - place
+            yield f"Submissions whose points are not shown: {left}. Plan fewer to see them."
             break
         shown = Table(title=f"Points of {submission}")
         names = list(next(iter(points.values())))

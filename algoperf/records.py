@@ -113,7 +113,7 @@ class TrialSpec:
     def is_recorded(self, results: Path) -> bool:
         """Whether there is nothing left to do: of two records, one lies aside."""
         folder = self.folder(results)
-        return folder.exists() and (not self.repeat or aside(folder, self.repeat).exists())
+        return folder.is_dir() and (not self.repeat or aside(folder, self.repeat).exists())
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ def spread(found: Sequence[float]) -> str:
 def median_interval(found: Sequence[float]) -> str:
     """Between which of the values, in order, the median lies with a probability of 95 % or more.
 
-    Whatever their distribution (the sign test's interval, in which the number of values below the
-    median is binomial); "-" of fewer than six values, which do not tell.
+    Whatever their distribution, if rounds are independent: the sign test's interval, in which the
+    number of values below the median is binomial. "-" of fewer than six, which do not tell.
     """
     count = len(found)
     below = tail = 0.0

@@ -38,7 +38,7 @@ from algoperf.workload import Workload, init_model
 
 OPTIMIZER = optax.adamw(1e-4)
 WARM_UP = 60
-"""Steps before the first round: by then the harness knows how long a step is."""
+"""Steps before the first round, in which the harness begins to learn how long a step is."""
 
 
 @dataclass

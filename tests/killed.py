@@ -1,4 +1,8 @@
-"""One attempt at a trial in a process of its own, killed at a given moment."""
+"""One attempt at a trial in a process of its own, killed at a given moment.
+
+As a program, `python -m tests.killed RESULTS ALGORITHM KILL CACHES`, it owes nothing to the process
+that asked for it; `attempt` forks one from a process that has jax imported, which is quicker.
+"""
 
 import dataclasses
 import multiprocessing
@@ -44,9 +48,7 @@ def kill_before_write(results: Path, number: int) -> None:
 
 
 def attempt(results: Path, name: str, when: str, caches_in: Path) -> int | None:
-    """The exit status of a process that trains from the last checkpoint on.
-
-    It is forked from one that has the imports done.
+    """The exit status of a forked process that trains from the last checkpoint on.
 
     Args:
         results: The results folder.
@@ -57,13 +59,13 @@ def attempt(results: Path, name: str, when: str, caches_in: Path) -> int | None:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.killed"])
-    process = context.Process(target=_attempt, args=(results, name, when, caches_in))
+    process = context.Process(target=main, args=(results, name, when, caches_in))
     process.start()
     process.join()
     return process.exitcode
 
 
-def _attempt(results: Path, name: str, when: str, caches_in: Path) -> None:
+def main(results: Path, name: str, when: str, caches_in: Path) -> None:
     os.environ["XDG_CACHE_HOME"] = str(caches_in)
     compilation.use_cache(caches.folder_of(caches.HARNESS))
     how, _, amount = when.partition(":")
@@ -102,3 +104,7 @@ def _attempt(results: Path, name: str, when: str, caches_in: Path) -> None:
         ending, facts = trial.run(spec, record, trial.Listener(report=began))
         record.finish(ending, facts)
     os._exit(0)  # whatever timer is left
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4]))

@@ -36,9 +36,7 @@ def test_no_more_points_are_shown_than_anybody_reads(tmp_path):
     *shown, told = planned.tables(many.plan())
     # Costs, and as many submissions of 15 points each as are at most 500 rows: 33.
     assert len(shown) == 1 + 500 // 15
-    assert (
-        told == "The points of 7 more submissions are not shown; plan fewer at a time to see them."
-    )
+    assert told == "Submissions whose points are not shown: 7. Plan fewer to see them."
     alone = campaign.Campaign.make(tmp_path / "alone", submissions=1, trials=300, studies=3)
     _, points = planned.tables(alone.plan())
     assert not isinstance(points, str)

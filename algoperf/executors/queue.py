@@ -72,7 +72,7 @@ def of_slurm(results: Path) -> Queue:
 
 
 def _submissions(results: Path) -> dict[str, dict[str, str]]:
-    """Token to jobs: id to trial's folder, relative to `results`."""
+    """Token to jobs: id to `slurm.key` of the trial."""
     files = sorted((results / slurm.FOLDER).glob(f"*/{slurm.JOBS}"))
     return {file.parent.name: json.loads(file.read_text()) for file in files}
 
@@ -81,9 +81,9 @@ def jobs_of(results: Path, todo: Sequence[TrialSpec], queue: Queue) -> dict[str,
     """Which of the trials have a job in the queue: label to id."""
     alive = queue()
     jobs = {
-        folder: job
+        key: job
         for runs in _submissions(results).values()
-        for job, folder in runs.items()
+        for job, key in runs.items()
         if job in alive
     }
     return {spec.label: job for spec in todo if (job := jobs.get(slurm.key(spec))) is not None}

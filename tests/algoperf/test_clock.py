@@ -158,7 +158,7 @@ def test_little_work_is_ever_queued(monkeypatch):
         queued += 1
         clock.settle(None)
     assert waits[0] == 1
-    assert 2 <= max(waits) <= RUN_AHEAD_S / 0.01
+    assert RUN_AHEAD_S / 0.01 - 1 <= max(waits) <= RUN_AHEAD_S / 0.01
     clock.enter(Account.LOGGING, after=())
     assert sum(clock.accounts[a] for a in SUBMISSION) == pytest.approx(1.0)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,8 +12,9 @@ import optax
 import pytest
 
 from algoperf import dispatch, loading, registry, running, trial, tuning
+from algoperf.accounts import Account
 from algoperf.clock import Clock
-from algoperf.dispatch import SHORT, STEPS, Several, Traced
+from algoperf.dispatch import SHORT_S, STEPS, Several, Traced
 from algoperf.loop import train_loop
 from algoperf.records import TrialSpec
 from algoperf.rules import Ruleset, WorkloadRules
@@ -111,13 +113,42 @@ def test_who_does_anything_between_steps_makes_them_one_by_one():
 def test_never_past_an_evaluation_the_limit_or_what_may_be_queued():
     view = WorkloadView(tiny.workload, 10.0)
     several = Several(view, Traced(submission_step(SGD), lambda _: 100))
-    assert several.count(step=0, due=10, allowed=SHORT) == 10
-    assert several.count(step=0, due=9, allowed=SHORT) == 1
-    assert several.count(step=0, due=None, allowed=SHORT) == 10
-    assert several.count(step=0, due=10, allowed=SHORT - 1) == 1
-    assert several.count(step=90, due=10, allowed=SHORT) == 10
-    assert several.count(step=91, due=10, allowed=SHORT) == 1
-    assert several.count(step=100, due=10, allowed=SHORT) == 1  # which says that it is complete
+    count = partial(several.count, step=0, due=10, allowed=20, step_s=SHORT_S)
+    assert count() == 10
+    assert count(due=9) == 1
+    assert count(due=None) == 10
+    assert count(allowed=19) == 1
+    assert count(step_s=1.01 * SHORT_S) == 1
+    assert count(step=90) == 10
+    assert count(step=91) == 1
+    assert count(step=100) == 1  # which says that it is complete
+
+
+@pytest.mark.parametrize(("step_s", "together"), [(1e-4, True), (6e-4, False)])
+def test_short_steps_go_together_however_often_they_are_evaluated(monkeypatch, step_s, together):
+    """At every 30th step the device is waited for anyway."""
+    now, queued = Time(), 0
+
+    def wait(_):
+        nonlocal queued
+        now.seconds += step_s * queued
+        queued = 0
+
+    monkeypatch.setattr(jax, "block_until_ready", wait)
+    several = Several(WorkloadView(tiny.workload, 10.0), Traced(submission_step(SGD)))
+    clock = Clock(now=now)
+    clock.enter(Account.UPDATE)
+    step, counts = 0, []
+    while step < 3000:
+        counts.append(several.count(step, 30 - step % 30, clock.allowed, clock.step_s))
+        step += counts[-1]
+        queued += counts[-1]
+        clock.settle((), counts[-1])
+        if step % 30 == 0:
+            clock.enter(Account.EVALUATION, after=())
+            clock.enter(Account.UPDATE)
+    assert counts[-1] == (10 if together else 1)
+    assert counts.count(10) == (pytest.approx(300, abs=10) if together else 0)
 
 
 def prepared(workload: Workload, **options) -> running.Run:
@@ -145,7 +176,8 @@ def dispatches(monkeypatch):
         return call(self, train, batches, keys)
 
     monkeypatch.setattr(Several, "__call__", counted)
-    monkeypatch.setattr(Clock, "allowed", dispatch.SHORT)
+    monkeypatch.setattr(Clock, "allowed", 2 * STEPS)
+    monkeypatch.setattr(Clock, "step_s", 0.0)
     return made_
 
 
@@ -206,4 +238,4 @@ def test_what_is_queued_is_bounded_however_much_goes_together(monkeypatch):
         count = STEPS if clock.allowed >= 2 * STEPS else 1
         queued += count
         clock.settle(None, count)
-    assert 2 * STEPS <= max(waits) <= 200
+    assert 190 <= max(waits) <= 200

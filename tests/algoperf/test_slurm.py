@@ -165,10 +165,13 @@ def test_the_job_of_a_trial_is_not_that_of_its_repeat(tmp_path, specs):
     spec = specs[1]
     repeat = dataclasses.replace(spec, repeat=1)
     jobs = slurm.submit([spec], tmp_path, Options(time="10"), cluster="local")
-    found = queue.jobs_of(tmp_path, [spec, repeat], of_processes(jobs))
-    assert found == {spec.label: jobs[0].job_id}
+
+    def alive():
+        return {job.job_id: queue.Queued(running=True) for job in jobs}
+
+    assert queue.jobs_of(tmp_path, [spec, repeat], alive) == {spec.label: jobs[0].job_id}
     jobs += slurm.submit([repeat], tmp_path, Options(time="10"), cluster="local")
-    found = queue.jobs_of(tmp_path, [spec, repeat], of_processes(jobs))
+    found = queue.jobs_of(tmp_path, [spec, repeat], alive)
     assert found == {spec.label: jobs[0].job_id, repeat.label: jobs[1].job_id}
     for job in jobs:
         job.wait()
