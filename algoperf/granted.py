@@ -158,7 +158,7 @@ def _recorded_ruleset(
             fault = f"was run under the rules {manifest['rules']!r}"
         elif workload not in rules.workloads:
             fault = "is on a workload that the rules no longer have"
-        elif not records.same_fixed(manifest, fixed_of(workload, ruleset)):
+        elif not records.same_fixed(manifest["workload"]["fixed"], fixed_of(workload, ruleset)):
             fault = "was run with other targets or another budget"
         if fault is not None:
             raise UserError(

@@ -204,22 +204,6 @@ SLOWED = 1.05
 """From here on a trial counts as one on a machine that was slowed down."""
 
 
-def slowdown(calibration: Mapping[str, Mapping[str, float]], best: Mapping[str, float]) -> float:
-    """How much slower the machine was than it can be, as a ratio: 1 is its best.
-
-    Args:
-        calibration: What `calibrate` said before and after a trial.
-        best: The least seconds of each piece of work that this machine ever took.
-
-    Returns:
-        Of the pieces' means over before and after, the worst ratio to its best.
-    """
-    moments = list(calibration.values())
-    return max(
-        sum(moment[name] for moment in moments) / len(moments) / best[name] for name in moments[0]
-    )
-
-
 def _median(work: Callable[[], object], seconds: float) -> float:
     work()  # threads and caches
     times: list[float] = []

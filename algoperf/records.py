@@ -233,13 +233,13 @@ def is_of(manifest: Mapping[str, Any], spec: TrialSpec) -> bool:
         manifest["submission"]["sha256"] == spec.sha256
         and manifest.get("seed") == spec.seed
         and manifest.get("point") == plain(spec.point)
-        and same_fixed(manifest, spec.fixed)
+        and same_fixed(manifest["workload"]["fixed"], spec.fixed)
     )
 
 
-def same_fixed(manifest: Mapping[str, Any], fixed: WorkloadRules) -> bool:
-    """Whether the recorded trial had these targets, this budget and this step hint."""
-    return manifest["workload"]["fixed"] == _as_recorded(fixed)
+def same_fixed(recorded: Mapping[str, Any], fixed: WorkloadRules) -> bool:
+    """Whether the targets, the budget and the step hint that a trial recorded are these."""
+    return recorded == _as_recorded(fixed)
 
 
 @functools.cache  # the same for the trials of a workload, of which there may be very many
@@ -295,11 +295,11 @@ def write_verdict(trial: Path, verdict: Mapping[str, Any]) -> None:
         write_json(path, {**verdict, "of": _verified_files(trial)})
 
 
-def read_verdict(trial: Path) -> str:
+def read_verdict(trial: Path | str) -> str:
     """What `algoperf verify` said of the trial as it is: "match", "mismatch" or "" for nothing."""
     try:
-        kept = json.loads((trial / VERDICT).read_text())
-        return str(kept["verdict"]) if kept["of"] == _verified_files(trial) else ""
+        kept = json.loads(read_small(f"{trial}/{VERDICT}"))
+        return str(kept["verdict"]) if kept["of"] == _verified_files(Path(trial)) else ""
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 

@@ -5,51 +5,89 @@ less is the trial's from then on, whatever the results are; the other is kept be
 """
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from algoperf import granted, machine, records, registry, study
 from algoperf.records import TrialSpec
 from algoperf.rules import Rules, Ruleset
 
-Manifest = Mapping[str, Any]
+
+class Pace(NamedTuple):
+    """How fast the machine was during a trial. Of very many trials this is kept, not the manifests.
+
+    Attributes:
+        machine: Its id; "" if that is not recorded.
+        means: Mean seconds of each piece of work, before and after; empty if not measured.
+        least: The least seconds of each piece that the trial saw or knew of.
+    """
+
+    machine: str
+    means: tuple[tuple[str, float], ...]
+    least: tuple[tuple[str, float], ...]
+
 
 Best = Mapping[str, Mapping[str, float]]
 """By machine, the least seconds of each piece of work."""
 
 
-def best(manifests: Iterable[Manifest | None]) -> Best:
+def pace(manifest: Mapping[str, Any]) -> Pace:
+    """What a manifest tells of its machine's pace."""
+    moments = list((manifest.get("calibration") or {}).values())
+    least = dict(manifest.get("calibration_best") or {})
+    means = {}
+    for name in moments[0] if moments else ():
+        took = [moment[name] for moment in moments]
+        means[name] = sum(took) / len(took)
+        least[name] = min(*took, least.get(name, math.inf))
+    return Pace(sys.intern(manifest.get("machine_id") or ""), _pairs(means), _pairs(least))
+
+
+def _pairs(seconds: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple((sys.intern(name), value) for name, value in seconds.items())
+
+
+def best(paces: Iterable[Pace | None]) -> Best:
     """By machine, the least time of each piece of work that any of its trials saw or knew of."""
     found: dict[str, dict[str, float]] = {}
-    for manifest in filter(None, manifests):
-        own = found.setdefault(manifest.get("machine_id") or "", {})
-        known = manifest.get("calibration_best") or {}
-        for measured in (known, *(manifest.get("calibration") or {}).values()):
-            for name, seconds in measured.items():
-                own[name] = min(seconds, own.get(name, math.inf))
+    for own in filter(None, paces):
+        known = found.setdefault(own.machine, {})
+        for name, seconds in own.least:
+            known[name] = min(seconds, known.get(name, math.inf))
     return found
 
 
-def slowdown(manifest: Manifest | None, known: Best) -> float:
-    """How much slower than its best the machine was; NaN if that was not measured.
+def slowdown(own: Pace | None, known: Best) -> float:
+    """How much slower than its best the machine was, as a ratio; NaN if that was not measured.
 
     Args:
-        manifest: The trial's.
-        known: Of a collection of manifests that the trial's is one of.
+        own: The trial's.
+        known: Of a collection of paces that the trial's is one of.
+
+    Returns:
+        Of the pieces' means over before and after, the worst ratio to its best: 1 is the best.
     """
-    if manifest is None or not manifest.get("calibration"):
+    if own is None or not own.means:
         return math.nan
-    return machine.slowdown(manifest["calibration"], known[manifest.get("machine_id") or ""])
+    least = known[own.machine]
+    return max(seconds / least[name] for name, seconds in own.means)
 
 
-def less(repeat: Manifest | None, before: Manifest | None) -> bool:
-    """Whether the repeat ran on a like machine that was slowed less, so that it counts instead."""
+def less(repeat: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> bool:
+    """Whether the repeat ran on a like machine that was slowed less, so that it counts instead.
+
+    Args:
+        repeat: The repeat's manifest.
+        before: That of the record that counted until then.
+    """
     if repeat is None or before is None or repeat.get("machine_id") != before.get("machine_id"):
         return False
-    known = best([repeat, before])
-    return slowdown(repeat, known) < slowdown(before, known)
+    paces = pace(repeat), pace(before)
+    now, then = (slowdown(own, best(paces)) for own in paces)
+    return now < then
 
 
 @dataclass(frozen=True)
@@ -82,7 +120,8 @@ def find(
         studies: Only the first so many; None for all.
     """
     manifests = {trial: records.read_manifest(trial) for trial in records.every(results)}
-    known = best(manifests.values())
+    paces = {trial: pace(manifest) for trial, manifest in manifests.items() if manifest}
+    known = best(paces.values())
     found = []
     for path in dict.fromkeys(map(registry.submission_path, submissions)):
         name, sha256 = registry.submission_name(path), registry.source_hash(path)
@@ -93,7 +132,7 @@ def find(
         places = granted.places(results, name, workloads, rules.tuning[ruleset], studies)
         for (number, workload, trial), folder in places.items():
             manifest = manifests.get(folder)
-            slow = slowdown(manifest, known)
+            slow = slowdown(paces.get(folder), known)
             if manifest is None or not slow >= machine.SLOWED:
                 continue
             spec = TrialSpec(

@@ -1,9 +1,11 @@
 """How the verbs say something to whoever called them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 
 def say(console: Console, line: str) -> None:
@@ -22,3 +24,10 @@ def print_written(console: Console, written: Sequence[Path]) -> None:
     if written:
         names = ", ".join(path.name for path in written)
         say(console, f"Report in {written[0].parent}: {names}")
+
+
+@contextmanager
+def telling(first: str) -> Iterator[Callable[[str], None]]:
+    """Shows on a terminal what is being done, until it is done; what takes it tells the next."""
+    with Console(stderr=True).status(escape(first)) as status:
+        yield lambda text: status.update(escape(text))

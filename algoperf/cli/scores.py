@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from algoperf import registry, rulesets
-from algoperf.cli.output import print_written, wide_console
+from algoperf.cli.output import print_written, telling, wide_console
 from algoperf.errors import UserError
 from algoperf.rules import Ruleset
 
@@ -25,10 +25,10 @@ def score(
 ) -> None:
     """Scores results folders or log trees; prints the leaderboard, writes what is asked for."""
     from algoperf import held_out as variants
-    from scoring.leaderboard import board, cache, logs
+    from scoring.leaderboard import board, cache
+    from scoring.leaderboard.gathered import gather
     from scoring.report import files, table
 
-    name = rules or _recorded_rules(logs.rules_named_in(folders))
     beside = out or (json.parent if json is not None else None)
     options = board.Options(
         axis=time,
@@ -37,17 +37,21 @@ def score(
         strict=strict,
         cache=None if beside is None else beside / cache.NAME,
     )
-    fixed = rulesets.load(name)
-    fixed = (
-        variants.as_recorded(fixed, folders)
-        if held_out is None
-        else variants.drawn(fixed, held_out)
-    )
-    found = board.score(folders, fixed, options)
-    # Written first: who reads the table through a pipe may stop reading.
-    if json is not None:
-        files.write_json(found, json)
-    written = [] if out is None else files.write_report(found, out)
+    with telling("looking for trials") as tell:
+        gathered = gather(folders, tell)
+        fixed = rulesets.load(rules or _recorded_rules(gathered.rules))
+        fixed = (
+            variants.as_recorded(fixed, folders)
+            if held_out is None
+            else variants.drawn(fixed, held_out)
+        )
+        found = board.score(gathered, fixed, options, tell)
+        # Written first: who reads the table through a pipe may stop reading.
+        if json is not None:
+            files.write_json(found, json)
+        if out is not None:
+            tell("writing the report")
+        written = [] if out is None else files.write_report(found, out)
     console = Console()
     table.terminal(found, console)
     print_written(console, written)
@@ -77,12 +81,13 @@ def compare(
 ) -> None:
     """Prints two submissions, or two results folders, side by side."""
     from scoring.leaderboard import compare as pairs
-    from scoring.leaderboard import logs
+    from scoring.leaderboard.gathered import gather
     from scoring.report import comparison, files
 
-    first, second = pairs.side(left, results), pairs.side(right, results)
-    name = rules or _recorded_rules(logs.rules_named_in([first.folder, second.folder]))
-    found = pairs.compare(first, second, rulesets.load(name), time, Ruleset(ruleset))
+    with telling("looking for trials"):
+        first, second = pairs.side(left, results), pairs.side(right, results)
+        name = rules or _recorded_rules(gather([first.folder, second.folder]).rules)
+        found = pairs.compare(first, second, rulesets.load(name), time, Ruleset(ruleset))
     comparison.terminal(found, Console())
     if json is not None:
         files.write_text(json, comparison.as_json(found))

@@ -22,9 +22,12 @@ from scoring.leaderboard import (
     times,
     views,
 )
-from scoring.leaderboard.logs import Logs, gaps, read
+from scoring.leaderboard.gaps import gaps
+from scoring.leaderboard.gathered import Gathered
+from scoring.leaderboard.logs import Logs, read
 from scoring.leaderboard.profiles import Suite
 from scoring.problems import Problem
+from scoring.progress import Tell, quiet
 
 RESAMPLES = 2000
 SEED = 0
@@ -134,13 +137,19 @@ class Leaderboard:
         return disk.plain(found)
 
 
-def score(folders: Sequence[Path], rules: Rules, options: Options | None = None) -> Leaderboard:
+def score(
+    folders: Sequence[Path] | Gathered,
+    rules: Rules,
+    options: Options | None = None,
+    tell: Tell = quiet,
+) -> Leaderboard:
     """Scores all submissions below `folders`.
 
     Args:
-        folders: Results folders or log trees.
+        folders: Results folders or log trees; or what was gathered from them.
         rules: The rules.
         options: What is asked; the defaults if None.
+        tell: Is told what is being done.
 
     Raises:
         UserError: If there is nothing to score, the held-out workloads are not those of the logs,
@@ -148,7 +157,8 @@ def score(folders: Sequence[Path], rules: Rules, options: Options | None = None)
             or, with `strict`, anything is wrong with the logs.
     """
     options = options or Options()
-    logs = read(folders, rules, options.axis, options.ruleset, options.cache)
+    logs = read(folders, rules, options.axis, options.ruleset, options.cache, tell=tell)
+    tell("scoring")
     logs.problems.extend(gaps(logs.trials, rules))
     comparable.check_held_out(logs, rules)
     if options.strict and logs.problems:

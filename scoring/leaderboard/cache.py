@@ -9,16 +9,14 @@ from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scoring.leaderboard.measurements import FIELDS, Fault, parse
+from scoring.intervals import Floats
+from scoring.leaderboard.measurements import FIELDS, Parsed, parse
 
 NAME = ".logs.npz"
 
 _FORMAT = 1
 _KEY_BYTES = 16
-
-Parsed = tuple[NDArray[np.float64], list[Fault]]
 
 
 @dataclass
@@ -33,12 +31,22 @@ class Cache:
     _old: dict[bytes, Parsed] = field(default_factory=dict)
     _used: dict[bytes, Parsed] = field(default_factory=dict)
 
-    def parse(self, raw: bytes, metric: str) -> Parsed:
-        """`measurements.parse`, or what it said of the same content before."""
-        key = blake2b(raw, digest_size=_KEY_BYTES, key=metric.encode()[:64]).digest()
-        found = self._used.get(key) or self._old.get(key) or parse(raw, metric)
-        self._used[key] = found
-        return found
+    def parse(self, logs: Sequence[tuple[bytes, str]]) -> list[Parsed]:
+        """`measurements.parse`, or what it said of the same content before.
+
+        Args:
+            logs: Files and the metrics that are read from them.
+        """
+        keys = [_key(raw, metric) for raw, metric in logs]
+        new: dict[str, dict[bytes, bytes]] = {}
+        for key, (raw, metric) in zip(keys, logs, strict=True):
+            if key in self._old:
+                self._used[key] = self._old[key]
+            elif key not in self._used:
+                new.setdefault(metric, {})[key] = raw
+        for metric, raws in new.items():
+            self._used |= zip(raws, parse(list(raws.values()), metric), strict=True)
+        return [self._used[key] for key in keys]
 
     def save(self) -> None:
         """Keeps what was used; a folder that cannot be written is no reason to stop."""
@@ -81,7 +89,11 @@ def open_cache(path: Path | None) -> Cache:
     return Cache(path, _old=dict(zip(_split(keys), map(_parsed, arrays, faults), strict=True)))
 
 
-def _parsed(array: NDArray[np.float64], faults: Sequence[Sequence[str]]) -> Parsed:
+def _key(raw: bytes, metric: str) -> bytes:
+    return blake2b(raw, digest_size=_KEY_BYTES, key=metric.encode()[:64]).digest()
+
+
+def _parsed(array: Floats, faults: Sequence[Sequence[str]]) -> Parsed:
     return array, [(what, action) for what, action in faults]
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from algoperf import records
 from algoperf.errors import UserError
@@ -23,8 +24,7 @@ def shown(name: str) -> str:
     return os.fsencode(name).decode("utf-8", errors="replace")
 
 
-@dataclass(frozen=True, order=True)
-class Place:
+class Place(NamedTuple):
     """A trial, as its place in the tree names it; `repeats` records of it lie aside."""
 
     submission: str
@@ -68,8 +68,9 @@ def find_trials(folders: Sequence[Path]) -> tuple[list[Place], list[Problem]]:
         if not folder.is_dir():
             raise records.no_folder(folder)
         root = str(folder.resolve())
+        above = len(_parts(root))
         for path, files in _folders(root, walk):
-            _see(walk, root, path, files)
+            _see(walk, above, path, files)
     if not walk.places:
         places = ", ".join(str(folder) for folder in folders)
         raise UserError(
@@ -77,8 +78,7 @@ def find_trials(folders: Sequence[Path]) -> tuple[list[Place], list[Problem]]:
             "<submission>/study_<n>/<workload>_<jax or pytorch>/trial_<k>/. "
             "'algoperf run SUBMISSION' makes some."
         )
-    for place in walk.places:
-        walk.barren -= {place.path.rsplit(os.sep, up)[0] for up in (1, 2)}
+    walk.barren -= {place.path.rsplit(os.sep, up)[0] for place in walk.places for up in (1, 2)}
     walk.problems |= dict.fromkeys(walk.barren, "holds no trial")
     strays = [Problem(shown(path), what, "left out") for path, what in walk.problems.items()]
     problems = sorted([*strays, *_scattered(walk.places)], key=lambda problem: problem.path)
@@ -125,10 +125,22 @@ def _folders(root: str, walk: _Walk) -> Iterator[tuple[str, list[str]]]:
         yield path, files
 
 
-def _see(walk: _Walk, root: str, path: str, files: Sequence[str]) -> None:
-    """Sorts one folder: a trial, something that should hold trials, a stray, or nothing."""
-    names = Path(path).parts
-    inside = names[len(Path(root).parts) :]
+def _parts(path: str) -> list[str]:
+    """The names in a resolved path, from its root."""
+    return path.rstrip(os.sep).split(os.sep)  # noqa: PTH206 - thousands of them
+
+
+def _see(walk: _Walk, above: int, path: str, files: Sequence[str]) -> None:
+    """Sorts one folder: a trial, something that should hold trials, a stray, or nothing.
+
+    Args:
+        walk: Takes what it is.
+        above: How many of its path's names are not below the folder that was asked for.
+        path: The folder.
+        files: What lies in it.
+    """
+    names = _parts(path)
+    inside = names[above:]
     place = _place(path, names, walk.repeats[path])
     if place is not None and _is_free(inside[:-3]):
         walk.places.add(place)

@@ -46,13 +46,6 @@ def test_a_folder_that_cannot_be_written_loses_only_the_note(cache):
     assert machine.best_calibration("a", ONE) == ONE
 
 
-def test_slowdown_is_the_worst_piece_over_before_and_after():
-    before, after = {"a": 1.0, "b": 2.0}, {"a": 1.2, "b": 2.0}
-    # The mean of a, 1.1, is a tenth above its best; b is at its best.
-    best = {"a": 1.0, "b": 2.0}
-    assert machine.slowdown({"before": before, "after": after}, best) == pytest.approx(1.1)
-
-
 def test_the_load_is_split_into_own_others_and_stolen(monkeypatch):
     monkeypatch.setattr(machine.os, "cpu_count", lambda: 2)
     before = Usage(wall_s=0.0, busy_s=100.0, own_s=10.0, stolen_s=1.0)

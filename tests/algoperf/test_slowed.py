@@ -1,6 +1,7 @@
 """Trials on a machine that was slow: which they are, and what becomes of their records."""
 
 import json
+import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -283,3 +284,17 @@ def test_a_real_trial_is_repeated(tmp_path, easy_rules, results):
     assert repeat is not None
     assert (repeat["repeat"], repeat["seed"]) == (1, manifest["seed"])
     assert slowed.less(repeat, manifest)
+
+
+def test_slowdown_is_the_worst_piece_over_before_and_after():
+    calibration = {"before": {"a": 1.0, "b": 2.0}, "after": {"a": 1.2, "b": 2.0}}
+    own = slowed.pace({"machine_id": "m", "calibration": calibration})
+    # The mean of a, 1.1, is a tenth above its best; b is at its best.
+    assert slowed.slowdown(own, slowed.best([own])) == pytest.approx(1.1)
+    # Another trial of the machine knew of a better b: 2 / 1.6.
+    other = slowed.pace({"machine_id": "m", "calibration_best": {"b": 1.6}})
+    assert slowed.slowdown(own, slowed.best([own, None, other])) == pytest.approx(1.25)
+    assert math.isnan(slowed.slowdown(other, slowed.best([own, other])))
+    # What another machine can do is no matter.
+    fast = slowed.pace({"machine_id": "n", "calibration_best": {"a": 0.1, "b": 0.1}})
+    assert slowed.slowdown(own, slowed.best([own, fast])) == pytest.approx(1.1)

@@ -9,7 +9,8 @@ import pytest
 from algoperf import rulesets
 from algoperf.errors import UserError
 from algoperf.rules import Ruleset
-from scoring.leaderboard.logs import gaps, read
+from scoring.leaderboard.gaps import gaps
+from scoring.leaderboard.logs import read
 
 HEADER = "accumulated_submission_time,global_step,validation/mse"
 
@@ -323,11 +324,16 @@ def test_the_cache_answers_for_the_same_content_only(tree, rules, tmp_path, monk
     folder = tree.root / "mine" / "study_1" / "glyphs_jax" / "trial_1"
     text = (folder / "eval_measurements.csv").read_text()
     parsed = []
-    monkeypatch.setattr(cache, "parse", lambda raw, metric: parsed.append(metric) or ([], []))
+
+    def parse(raws, metric):
+        parsed.append((raws, metric))
+        return [([], [])] * len(raws)
+
+    monkeypatch.setattr(cache, "parse", parse)
     opened = cache.open_cache(kept)
-    opened.parse(text.encode(), "mse")
-    opened.parse(text.encode(), "another metric")
-    assert parsed == ["another metric"]
+    old = text.encode()
+    opened.parse([(old, "mse"), (old, "another metric"), (b"new", "mse"), (b"new", "mse")])
+    assert parsed == [([old], "another metric"), ([b"new"], "mse")]
     monkeypatch.undo()
     # A changed log of the same length and time is read anew.
     (folder / "eval_measurements.csv").write_text(text.replace("0.05", "0.15"))
