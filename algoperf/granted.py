@@ -142,7 +142,7 @@ def _recorded_ruleset(
         UserError: If they are of another version of the file, or were run under other rules.
     """
     ruleset = None
-    fixed_of = functools.cache(rules.fixed)
+    fixed_of = functools.cache(lambda *which: records.recorded_form(rules.fixed(*which)))
     for trial in trials:
         manifest = records.read_manifest(trial)
         if manifest is None:
@@ -158,7 +158,7 @@ def _recorded_ruleset(
             fault = f"was run under the rules {manifest['rules']!r}"
         elif workload not in rules.workloads:
             fault = "is on a workload that the rules no longer have"
-        elif not records.same_fixed(manifest["workload"]["fixed"], fixed_of(workload, ruleset)):
+        elif manifest["workload"]["fixed"] != fixed_of(workload, ruleset):
             fault = "was run with other targets or another budget"
         if fault is not None:
             raise UserError(

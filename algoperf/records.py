@@ -18,7 +18,6 @@ ended. A folder `trial_<k>` is a whole trial. One that was repeated since its ma
 other records beside it, in `.trial_<k>.<n>.aside`, which do not count.
 """
 
-import functools
 import json
 import math
 import os
@@ -193,38 +192,44 @@ def printable(text: str) -> str:
 
 def _is_whole(manifest: dict[str, Any]) -> bool:
     """Whether everything that is read of a manifest is there and is what it should be."""
-    Ruleset(manifest["ruleset"])
-    Status(manifest["ending"]["status"])
+    ending, workload = manifest["ending"], manifest["workload"]
     machine_id, calibration = manifest.get("machine_id"), manifest.get("calibration")
     best = manifest.get("calibration_best")
     return (
         manifest["format"] == FORMAT
-        and isinstance(manifest["ending"].get("reason", ""), str)
-        and type(manifest["ending"].get("steps")) in (int, type(None))
-        and all(
-            isinstance(text, str) and text
-            for text in (
-                manifest["submission"]["sha256"],
-                manifest["workload"]["name"],
-                manifest["rules"],
-            )
-        )
-        and isinstance(manifest["workload"]["fixed"], dict)
-        and all(isinstance(manifest.get(key, {}), dict) for key in ("machine", "versions"))
+        and manifest["ruleset"] in _RULESETS
+        and ending["status"] in _STATUSES
+        and isinstance(ending.get("reason", ""), str)
+        and type(ending.get("steps")) in (int, type(None))
+        and _is_name(manifest["submission"]["sha256"])
+        and _is_name(workload["name"])
+        and _is_name(manifest["rules"])
+        and isinstance(workload["fixed"], dict)
+        and isinstance(manifest.get("machine", {}), dict)
+        and isinstance(manifest.get("versions", {}), dict)
         and (machine_id is None or isinstance(machine_id, str))
         and (calibration is None or _is_calibration(calibration))
         and (best is None or _is_calibration({"best": best}))
     )
 
 
+_RULESETS = frozenset(map(str, Ruleset))
+_STATUSES = frozenset(map(str, Status))
+
+
+def _is_name(text: Any) -> bool:
+    return isinstance(text, str) and bool(text)
+
+
 def _is_calibration(found: Mapping[str, Mapping[str, float]]) -> bool:
     moments = list(found.values())
-    return len(moments) > 0 and all(
-        moment
-        and moment.keys() == moments[0].keys()
-        and all(type(s) in (int, float) and 0 < s < math.inf for s in moment.values())
-        for moment in moments
-    )
+    for moment in moments:
+        if not moment or moment.keys() != moments[0].keys():
+            return False
+        for seconds in moment.values():
+            if type(seconds) not in {int, float} or not 0 < seconds < math.inf:
+                return False
+    return bool(moments)
 
 
 def is_of(manifest: Mapping[str, Any], spec: TrialSpec) -> bool:
@@ -233,17 +238,12 @@ def is_of(manifest: Mapping[str, Any], spec: TrialSpec) -> bool:
         manifest["submission"]["sha256"] == spec.sha256
         and manifest.get("seed") == spec.seed
         and manifest.get("point") == plain(spec.point)
-        and same_fixed(manifest["workload"]["fixed"], spec.fixed)
+        and manifest["workload"]["fixed"] == recorded_form(spec.fixed)
     )
 
 
-def same_fixed(recorded: Mapping[str, Any], fixed: WorkloadRules) -> bool:
-    """Whether the targets, the budget and the step hint that a trial recorded are these."""
-    return recorded == _as_recorded(fixed)
-
-
-@functools.cache  # the same for the trials of a workload, of which there may be very many
-def _as_recorded(fixed: WorkloadRules) -> Any:
+def recorded_form(fixed: WorkloadRules) -> Any:
+    """How a manifest holds the targets, the budget and the step hint of a trial."""
     return plain(asdict(fixed))
 
 

@@ -1,7 +1,7 @@
 """One trial to its row: its evaluations, and when they first meet the targets."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,14 @@ class Asked:
     Attributes:
         ruleset: What the trial was run under.
         fixed: Its targets and budget.
+        recorded: The same, as a manifest holds it.
         budget_checked: Whether a target that is met past the budget does not count.
         axis: What time is measured in: a key of `AXES`.
     """
 
     ruleset: Ruleset
     fixed: WorkloadRules
+    recorded: Mapping[str, Any]
     budget_checked: bool
     axis: str
 
@@ -80,7 +82,7 @@ def row(
     if unreadable:
         action = "done without, and took its machine to be that of the others"
         report(str(path / MANIFEST), "is not a readable manifest", action)
-    if told is not None and not records.same_fixed(told.fixed, asked.fixed):
+    if told is not None and told.fixed != asked.recorded:
         what = "was run with other targets or another budget"
         report(place.path, what, "scored by those of the rules given")
     if told is not None and told.status == Status.FAILED:
