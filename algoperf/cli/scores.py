@@ -110,7 +110,8 @@ def verify(folder: Path) -> None:
             markup=False,
         )
 
-    found = verification.verify(folder, tell)
+    with console.status("measuring again what reached its target"):
+        found = verification.verify(folder, tell)
     counts = {verdict: sum(f.verdict is verdict for f in found) for verdict in verification.Verdict}
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     console.print(f"{len(found)} trials: {told}.", highlight=False)
@@ -130,10 +131,12 @@ def diagnose(
     from scoring.diagnostics import diagnosis, text
     from scoring.diagnostics import files as writer
 
-    found = diagnosis.diagnose(files, models, normalisations)
-    if json is not None:
-        writer.write_json(found, json)
-    written = [] if out is None else writer.write_report(found, out)
+    with telling("reading") as tell:
+        found = diagnosis.diagnose(files, models, normalisations, tell)
+        tell("writing")
+        if json is not None:
+            writer.write_json(found, json)
+        written = [] if out is None else writer.write_report(found, out)
     console = wide_console()
     text.terminal(found, console)
     print_written(console, written)

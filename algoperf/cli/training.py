@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from algoperf import listing, records, registry, rulesets, sandbox
-from algoperf.cli.output import say
+from algoperf.cli.output import say, telling
 from algoperf.cli.validation import check_counts, require_data, workload_names
 from algoperf.errors import UserError
 from algoperf.rules import Rules, Ruleset
@@ -51,14 +51,19 @@ def run(
     sandbox.check_hidden(folder)
     console = Console()
     asked = None if ruleset is None else Ruleset(ruleset)
-    todo = study.plan(submissions, names, fixed, folder, studies, asked=asked)
+    with telling("looking at what is recorded, and at the submissions"):
+        todo = study.plan(submissions, names, fixed, folder, studies, asked=asked)
     for line in planned.summary(todo, fixed, names, folder, studies):
         say(console, line)
     for note in todo.notes:
         console.print(note, style="yellow", soft_wrap=True, highlight=False, markup=False)
     if unset := planned.unset(fixed, names):
         console.print(unset, style="yellow", soft_wrap=True, highlight=False, markup=False)
-    slow = partial(slowed.find, submissions, names, fixed, folder, studies)
+
+    def slow() -> "list[Slowed]":
+        with telling("looking for slowed trials"):
+            return slowed.find(submissions, names, fixed, folder, studies)
+
     if plan:
         again = planned.repeats(slow()) if rerun_slowed else ()
         for shown in (*planned.tables(todo), *again):

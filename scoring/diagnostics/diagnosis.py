@@ -32,6 +32,7 @@ from scoring.diagnostics import (
 from scoring.diagnostics.readers import models as models_reader
 from scoring.diagnostics.table import UNNAMED, Block, ScoreBlock
 from scoring.problems import Problem
+from scoring.progress import Tell, quiet
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def diagnose(
     files: Sequence[Path],
     models: Path | None = None,
     normalisations: Sequence[str] | None = None,
+    tell: Tell = quiet,
 ) -> Diagnosis:
     """Reads files and runs every diagnostic that they allow.
 
@@ -85,6 +87,7 @@ def diagnose(
         files: Files or folders.
         models: A table of models: family, parameters, tokens, compute.
         normalisations: Of `chain.NORMALISATIONS`; all that the files allow if None.
+        tell: Is told what is being done.
 
     Raises:
         UserError: If a file cannot be read, or what it says would make a result wrong.
@@ -97,17 +100,24 @@ def diagnose(
             raise unknown("normalisation", name, chain.NORMALISATIONS, "docs/diagnostics.md")
     readers.check_there([*files, *([models] if models else [])])
     given = models_reader.read(models) if models else None
+    tell("reading the files")
     found = readers.read(files)
     problems = list(found.problems)
     facts = pd.DataFrame()
     aligned = align.Aligned([], [], pd.DataFrame(), [])
     if found.rows is not None:
+        tell("aligning")
         rows, known = models_reader.join(found.rows, given)
         aligned, facts = align.align(rows, known), known.table
         del rows
     problems += aligned.problems
+
+    def of_block(block: Block) -> _Part:
+        tell(f"diagnosing {block.task} of {block.family}")
+        return _of_block(block, facts, normalisations)
+
     with ThreadPoolExecutor(WORKERS) as pool:
-        of_blocks = list(pool.map(lambda b: _of_block(b, facts, normalisations), aligned.blocks))
+        of_blocks = list(pool.map(of_block, aligned.blocks))
     parts = of_blocks + [_of_scores(block) for block in aligned.scores]
     problems += [problem for part in parts for problem in part.problems]
     tables = {"models": facts.reset_index(), "alignment": aligned.audit}

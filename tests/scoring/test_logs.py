@@ -437,3 +437,10 @@ def test_a_variant_that_is_not_scored_is_told(tree, tmp_path, rules):
     assert len(logs.trials) == 4
     (problem,) = logs.problems
     assert "do not score this variant (1 trials)" in problem.problem
+
+
+def test_how_far_it_is_is_told(tree, rules):
+    tree.whole()
+    told = []
+    read([tree.root], rules, tell=told.append)
+    assert told == ["looking for trials", "reading manifests: 0 of 4", "reading logs: 0 of 4"]
