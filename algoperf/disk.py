@@ -125,8 +125,10 @@ def read_small(path: Path | str, most: int = SMALL_BYTES) -> bytes:
     descriptor = os.open(path, READING)
     try:
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"it is longer than {most:,} bytes", str(path))
         content = os.read(descriptor, found.st_size)
         # All at once, but for some network file systems.
         while len(content) < found.st_size and (more := os.read(descriptor, found.st_size)):

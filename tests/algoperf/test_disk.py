@@ -55,6 +55,11 @@ def test_only_a_short_file_is_read(tmp_path):
     long.touch()
     os.truncate(long, 1 << 42)  # four terabytes of holes
     os.mkfifo(tmp_path / "pipe")  # who opens it waits for somebody to write
-    for path, most in ((whole, 4), (long, disk.SMALL_BYTES), (tmp_path / "pipe", 5), (tmp_path, 5)):
-        with pytest.raises(OSError, match="too large"):
+    for path, most, why in (
+        (whole, 4, "longer than 4 bytes"),
+        (long, disk.SMALL_BYTES, "longer than 20,000,000 bytes"),
+        (tmp_path / "pipe", 5, "no regular file"),
+        (tmp_path, 5, "no regular file"),
+    ):
+        with pytest.raises(OSError, match=why):
             disk.read_small(path, most)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -444,3 +445,9 @@ def test_how_far_it_is_is_told(tree, rules):
     told = []
     read([tree.root], rules, tell=told.append)
     assert told == ["looking for trials", "reading manifests: 0 of 4", "reading logs: 0 of 4"]
+
+
+def test_a_log_that_is_no_file_is_told_and_not_waited_for(tree, rules):
+    os.mkfifo(tree(None) / "eval_measurements.csv")
+    problem = only_problem(read([tree.root], rules))[0]
+    assert problem.problem == "cannot be read: it is no regular file"
