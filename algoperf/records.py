@@ -19,8 +19,8 @@ other records beside it, in `.trial_<k>.<n>.aside`, which do not count.
 """
 
 import json
-import math
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -227,7 +227,7 @@ def _is_calibration(found: Mapping[str, Mapping[str, float]]) -> bool:
         if not moment or moment.keys() != moments[0].keys():
             return False
         for seconds in moment.values():
-            if type(seconds) not in {int, float} or not 0 < seconds < math.inf:
+            if type(seconds) not in {int, float} or not 0 < seconds <= sys.float_info.max:
                 return False
     return bool(moments)
 
@@ -254,20 +254,30 @@ def no_folder(folder: Path) -> UserError:
     )
 
 
-def reached(folder: Path) -> dict[Path, dict[str, Any]]:
+def claims(folder: Path) -> dict[Path, dict[str, Any] | None]:
     """Trials below `folder` that say they reached their target, with their manifests.
+
+    One whose manifest cannot be read (None) says so by the parameters that it kept.
 
     Raises:
         UserError: If there is no such folder.
     """
     if not folder.is_dir():
         raise no_folder(folder)
-    found = {path.parent: read_manifest(path.parent) for path in sorted(folder.rglob(MANIFEST))}
+    trials = (path.parent for path in sorted(folder.rglob(MANIFEST)))
+    found = {
+        trial: read_manifest(trial)
+        for trial in trials
+        if not trial.name.startswith(".")  # cut off before it was final
+    }
     return {
         trial: manifest
         for trial, manifest in found.items()
-        if manifest and manifest["ending"]["status"] == Status.TARGET_REACHED
-        if not trial.name.startswith(".")  # cut off before it was final
+        if (
+            (trial / PARAMETERS).is_file()
+            if manifest is None
+            else manifest["ending"]["status"] == Status.TARGET_REACHED
+        )
     }
 
 

@@ -119,21 +119,26 @@ def find(
         results: The results folder. What a machine's best is, all trials in it tell.
         studies: Only the first so many; None for all.
     """
-    manifests = {trial: records.read_manifest(trial) for trial in records.every(results)}
-    paces = {trial: pace(manifest) for trial, manifest in manifests.items() if manifest}
+    paces = {
+        trial: pace(manifest)
+        for trial in records.every(results)
+        if (manifest := records.read_manifest(trial)) is not None
+    }
     known = best(paces.values())
     found = []
     for path in dict.fromkeys(map(registry.submission_path, submissions)):
         name, sha256 = registry.submission_name(path), registry.source_hash(path)
-        own = map(manifests.get, records.finished(results, name))
+        own = map(records.read_manifest, records.finished(results, name))
         ruleset = next((Ruleset(manifest["ruleset"]) for manifest in own if manifest), None)
         if ruleset is None:
             continue
         places = granted.places(results, name, workloads, rules.tuning[ruleset], studies)
         for (number, workload, trial), folder in places.items():
-            manifest = manifests.get(folder)
             slow = slowdown(paces.get(folder), known)
-            if manifest is None or not slow >= machine.SLOWED:
+            if not slow >= machine.SLOWED:
+                continue
+            manifest = records.read_manifest(folder)
+            if manifest is None:  # taken away meanwhile
                 continue
             spec = TrialSpec(
                 submission=name,

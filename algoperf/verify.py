@@ -67,7 +67,7 @@ def verify(folder: Path, tell: Callable[[Finding], None]) -> list[Finding]:
     Raises:
         UserError: If there is no such folder, or no trial in it claims anything.
     """
-    claims = records.reached(folder)
+    claims = records.claims(folder)
     if not claims:
         raise UserError(
             f"No trial below {folder} says that it reached its target. There is nothing to verify."
@@ -88,7 +88,7 @@ def verify(folder: Path, tell: Callable[[Finding], None]) -> list[Finding]:
 
 def _finding(
     trial: Path,
-    manifest: Mapping[str, Any],
+    manifest: Mapping[str, Any] | None,
     evaluators: dict[str, Measured],
     here: str,
 ) -> Finding:
@@ -97,6 +97,8 @@ def _finding(
     def mismatch(reason: str, measured: Mapping[str, float] | None = None) -> Finding:
         return Finding(trial, Verdict.MISMATCH, reason, recorded, measured or {})
 
+    if manifest is None:
+        return mismatch(f"{records.MANIFEST} cannot be read, and it kept parameters")
     try:
         recorded |= _last(trial)
         target = Target(**manifest["workload"]["fixed"]["validation"])
@@ -141,7 +143,10 @@ def _workload(manifest: Mapping[str, Any], evaluators: dict[str, Measured]) -> M
 
 def _last(trial: Path) -> dict[str, float]:
     """Validation and test metrics of the last evaluation."""
-    rows = records.read_measurements(trial)
+    try:
+        rows = records.read_measurements(trial)
+    except ValueError as error:  # pandas' parsers' errors are such
+        raise ValueError(f"{records.MEASUREMENTS} cannot be read: {str(error).strip()}") from None
     last = rows.iloc[-1].to_dict() if len(rows) else {}
     return {
         str(name): float(value)

@@ -1,11 +1,14 @@
 """How the verbs say something to whoever called them."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
+
+from algoperf.records import printable
 
 
 def say(console: Console, line: str) -> None:
@@ -27,7 +30,14 @@ def print_written(console: Console, written: Sequence[Path]) -> None:
 
 
 @contextmanager
-def telling(first: str) -> Iterator[Callable[[str], None]]:
-    """Shows on a terminal what is being done, until it is done; what takes it tells the next."""
-    with Console(stderr=True).status(escape(first)) as status:
-        yield lambda text: status.update(escape(text))
+def telling() -> Iterator[Callable[[str], None]]:
+    """Shows on a terminal what is being done; inside, nothing else may be printed.
+
+    Yields:
+        What takes the words for it.
+    """
+    if not sys.stderr or not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    with Console(stderr=True).status("") as status:
+        yield lambda text: status.update(Text(printable(text)))

@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.console import Console
 
 from algoperf import registry, rulesets
-from algoperf.cli.output import print_written, telling, wide_console
+from algoperf.cli.output import print_written, say, telling, wide_console
 from algoperf.errors import UserError
-from algoperf.rules import Ruleset
+from algoperf.rules import Rules, Ruleset
 
 
 def score(
@@ -37,14 +37,17 @@ def score(
         strict=strict,
         cache=None if beside is None else beside / cache.NAME,
     )
-    with telling("looking for trials") as tell:
+
+    def with_variants(name: str) -> Rules:
+        fixed = rulesets.load(name)
+        if held_out is not None:
+            return variants.drawn(fixed, held_out)
+        return variants.as_recorded(fixed, folders)
+
+    given = with_variants(rules) if rules else None
+    with telling() as tell:
         gathered = gather(folders, tell)
-        fixed = rulesets.load(rules or _recorded_rules(gathered.rules))
-        fixed = (
-            variants.as_recorded(fixed, folders)
-            if held_out is None
-            else variants.drawn(fixed, held_out)
-        )
+        fixed = given or with_variants(_recorded_rules(gathered.rules))
         found = board.score(gathered, fixed, options, tell)
         # Written first: who reads the table through a pipe may stop reading.
         if json is not None:
@@ -81,13 +84,14 @@ def compare(
 ) -> None:
     """Prints two submissions, or two results folders, side by side."""
     from scoring.leaderboard import compare as pairs
-    from scoring.leaderboard.gathered import gather
     from scoring.report import comparison, files
 
-    with telling("looking for trials"):
-        first, second = pairs.side(left, results), pairs.side(right, results)
-        name = rules or _recorded_rules(gather([first.folder, second.folder]).rules)
-        found = pairs.compare(first, second, rulesets.load(name), time, Ruleset(ruleset))
+    given = rulesets.load(rules) if rules else None
+    with telling() as tell:
+        first, second = (pairs.side(name, results, tell) for name in (left, right))
+        named = first.gathered.rules | second.gathered.rules
+        fixed = given or rulesets.load(_recorded_rules(named))
+        found = pairs.compare(first, second, fixed, time, Ruleset(ruleset), tell=tell)
     comparison.terminal(found, Console())
     if json is not None:
         files.write_text(json, comparison.as_json(found))
@@ -110,8 +114,8 @@ def verify(folder: Path) -> None:
             markup=False,
         )
 
-    with console.status("measuring again what reached its target"):
-        found = verification.verify(folder, tell)
+    say(console, f"Measuring again what reached its target below {folder}.")
+    found = verification.verify(folder, tell)
     counts = {verdict: sum(f.verdict is verdict for f in found) for verdict in verification.Verdict}
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     console.print(f"{len(found)} trials: {told}.", highlight=False)
@@ -131,9 +135,10 @@ def diagnose(
     from scoring.diagnostics import diagnosis, text
     from scoring.diagnostics import files as writer
 
-    with telling("reading") as tell:
+    with telling() as tell:
         found = diagnosis.diagnose(files, models, normalisations, tell)
-        tell("writing")
+        if json is not None or out is not None:
+            tell("writing")
         if json is not None:
             writer.write_json(found, json)
         written = [] if out is None else writer.write_report(found, out)

@@ -51,7 +51,8 @@ def run(
     sandbox.check_hidden(folder)
     console = Console()
     asked = None if ruleset is None else Ruleset(ruleset)
-    with telling("looking at what is recorded, and at the submissions"):
+    with telling() as tell:
+        tell("looking at what is recorded, and at the submissions")
         todo = study.plan(submissions, names, fixed, folder, studies, asked=asked)
     for line in planned.summary(todo, fixed, names, folder, studies):
         say(console, line)
@@ -61,7 +62,8 @@ def run(
         console.print(unset, style="yellow", soft_wrap=True, highlight=False, markup=False)
 
     def slow() -> "list[Slowed]":
-        with telling("looking for slowed trials"):
+        with telling() as tell:
+            tell("looking for slowed trials")
             return slowed.find(submissions, names, fixed, folder, studies)
 
     if plan:
@@ -124,6 +126,11 @@ def _train(
             style="red",
             soft_wrap=True,
             markup=False,
+        )
+    if todo and len([spec for spec in display.failed if not spec.repeat]) == len(todo):
+        raise UserError(
+            f"All trials failed ({len(todo)}). `algoperf check {todo[0].path}` may say why "
+            "in seconds."
         )
 
 

@@ -18,16 +18,18 @@ from algoperf.rules import Rules, Ruleset
 from scoring.intervals import Floats, interval
 from scoring.leaderboard import comparable, times
 from scoring.leaderboard.board import RESAMPLES, SEED
+from scoring.leaderboard.gathered import Gathered, gather
 from scoring.leaderboard.logs import Logs, read
 from scoring.problems import Problem
+from scoring.progress import Tell, quiet
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: what to call it, and the folder that holds it."""
+    """One of the two: what to call it, and what lies in its folder."""
 
     name: str
-    folder: Path
+    gathered: Gathered
 
 
 @dataclass(frozen=True)
@@ -67,19 +69,23 @@ class Comparison:
     problems: list[Problem]
 
 
-def side(name: str, results: Path | None) -> Side:
-    """The folder that `name` means: a folder, or a submission somewhere below `results`.
+def side(name: str, results: Path | None, tell: Tell = quiet) -> Side:
+    """What `name` means: a folder, or a submission somewhere below `results`.
 
     Raises:
-        UserError: If there is none, or more than one.
+        UserError: If there is none, or more than one, or no trial in it.
     """
+    return Side(name, gather([_folder(name, results)], tell))
+
+
+def _folder(name: str, results: Path | None) -> Path:
     if name and Path(name).is_dir():
-        return Side(name, Path(name))
+        return Path(name)
     below = results or Path("results")
     found = (path.parent for path in below.rglob("study_*") if path.parent.name == name)
     places = sorted(set(found))
     if len(places) == 1:
-        return Side(name, places[0])
+        return places[0]
     if not places:
         raise UserError(
             f"{name!r} is neither a folder nor a submission with results below {below}; give "
@@ -97,6 +103,8 @@ def compare(
     rules: Rules,
     axis: str = "seconds",
     ruleset: Ruleset = Ruleset.EXTERNAL,
+    *,
+    tell: Tell = quiet,
 ) -> Comparison:
     """Compares B with A on every base workload that both ran.
 
@@ -106,11 +114,13 @@ def compare(
         rules: The rules.
         axis: What time is measured in.
         ruleset: Of logs that do not say (MLCommons').
+        tell: Is told how far it is.
 
     Raises:
         UserError: If nothing can be paired, or seconds of unlike machines would be compared.
     """
-    logs = [read([side.folder], rules, axis, ruleset) for side in (left, right)]
+    logs = [read(side.gathered, rules, axis, ruleset, tell=tell) for side in (left, right)]
+    tell("comparing")
     if axis == "seconds":
         comparable.check_machines(pd.concat([log.trials for log in logs], ignore_index=True))
     names = [sorted(log.trials["submission"].unique()) for log in logs]

@@ -70,7 +70,7 @@ def gather(folders: Sequence[Path], tell: Tell = quiet) -> Gathered:
     tell("looking for trials")
     places, problems = find_trials(folders)
     alike: dict[str, Mapping[str, Any]] = {}
-    told = {}
+    told: dict[Place, Told | None] = {}
     for number, place in enumerate(places):
         if number % _EVERY == 0:
             tell(f"reading manifests: {number:,} of {len(places):,}")
@@ -79,7 +79,7 @@ def gather(folders: Sequence[Path], tell: Tell = quiet) -> Gathered:
 
 
 def _told(trial: str, alike: dict[str, Mapping[str, Any]]) -> Told | None:
-    """What the trial's manifest tells; what many tell alike is taken from `alike`."""
+    """What the trial's manifest tells; like objects, by their JSON, are taken from `alike`."""
     manifest = records.read_manifest(trial)
     if manifest is None:
         return None

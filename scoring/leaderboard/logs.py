@@ -20,12 +20,9 @@ from scoring.leaderboard.cache import open_cache
 from scoring.leaderboard.find import Place
 from scoring.leaderboard.gathered import Gathered, gather
 from scoring.leaderboard.measurements import FIELDS
-from scoring.leaderboard.rows import Asked, evaluations, row
+from scoring.leaderboard.rows import TOGETHER, Asked, evaluations, row
 from scoring.problems import Problem
 from scoring.progress import Tell, quiet
-
-_TOGETHER = 500
-"""So many logs are read at once: enough for few tables, and not too much memory."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +87,14 @@ def read(
 
     kept = open_cache(cache)
     rows, arrays = [], []
-    for start in range(0, len(places), _TOGETHER):
-        tell(f"reading logs: {start:,} of {len(places):,}")
-        trials = [
-            (place, told[place], asked(place.workload, rulesets[place]))
-            for place in places[start : start + _TOGETHER]
-        ]
-        for trial, parsed in zip(trials, evaluations(trials, kept), strict=True):
-            _, known, _ = trial
-            slow = slowed.slowdown(None if known is None else known.pace, best)
-            rows.append({**row(*trial, parsed, report), "slowdown": slow})
-            arrays.append(parsed[0])
+    trials = [(place, told[place], asked(place.workload, rulesets[place])) for place in places]
+    for number, (trial, parsed) in enumerate(zip(trials, evaluations(trials, kept), strict=True)):
+        if number % TOGETHER == 0:
+            tell(f"reading logs: {number:,} of {len(places):,}")
+        _, known, _ = trial
+        slow = slowed.slowdown(None if known is None else known.pace, best)
+        rows.append({**row(*trial, parsed, report), "slowdown": slow})
+        arrays.append(parsed[0])
     kept.save()
     return Logs(pd.DataFrame(rows), _long(arrays), problems, sorted(unscored))
 

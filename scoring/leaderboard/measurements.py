@@ -39,7 +39,6 @@ _CUT_EXPONENT = re.compile(r"[eE][-+]?\d?$")
 Fault = tuple[str, str]
 """What is wrong, and what was done about it."""
 
-
 Parsed = tuple[Floats, list[Fault]]
 """Shape (evaluations, len(FIELDS)), and the faults found."""
 
@@ -57,20 +56,39 @@ def parse(raws: Sequence[bytes], metric: str) -> list[Parsed]:
         raws: The files.
         metric: The target's metric; its columns are `validation/<metric>` and `test/<metric>`.
     """
-    alike: dict[bytes, list[int]] = {}
+    alike: dict[bytes, dict[int, bytes]] = {}
     for place, raw in enumerate(raws):
         if _is_plain(raw):
-            alike.setdefault(raw[: raw.index(b"\n")], []).append(place)
+            header, _, body = raw.partition(b"\n")
+            alike.setdefault(header, {})[place] = body
     arrays: dict[int, Floats] = {}
-    for header, places in alike.items():
-        bodies = [raws[place][len(header) + 1 :] for place in places]
-        found = _as_one_table(header.decode().split(","), bodies, metric)
-        arrays |= zip(places, found or (), strict=found is not None)
+    for header, bodies in alike.items():
+        found = _tables(header.decode().split(","), list(bodies.values()), metric)
+        arrays |= {
+            place: array for place, array in zip(bodies, found, strict=True) if array is not None
+        }
     return [
         (arrays[place], list(_faults_of(arrays[place], metric)))
         if place in arrays
-        else line_by_line(raw.decode("utf-8-sig", errors="replace"), metric)
+        else line_by_line(raw, metric)
         for place, raw in enumerate(raws)
+    ]
+
+
+def _tables(header: list[str], bodies: Sequence[bytes], metric: str) -> Sequence[Floats | None]:
+    """The evaluations below like headers; None for those to be looked at line by line.
+
+    One such file is found by halving, so that it costs the others little.
+    """
+    found = _as_one_table(header, bodies, metric)
+    if found is not None:
+        return found
+    if len(bodies) == 1:
+        return [None]
+    half = len(bodies) // 2
+    return [
+        *_tables(header, bodies[:half], metric),
+        *_tables(header, bodies[half:], metric),
     ]
 
 
@@ -93,7 +111,7 @@ def _is_plain(raw: bytes) -> bool:
 def _as_one_table(
     header: list[str], bodies: Sequence[bytes], metric: str
 ) -> Sequence[Floats] | None:
-    """The evaluations below like headers; None if there is anything to look at line by line."""
+    """The same, if all of them are nothing but evaluations; None otherwise."""
     names = _columns(metric)
     there = [name for name in names if name in header]
     if not _needed(metric) <= {*there} or any(header.count(name) > 1 for name in there):
@@ -119,12 +137,13 @@ def _as_one_table(
     if not (np.isfinite(seconds) & (seconds >= 0)).all():
         return None
     ends = np.cumsum([body.count(b"\n") for body in bodies])
-    return np.split(array, ends[:-1])
+    return np.split(array, ends[:-1]) if ends[-1] == len(array) else None
 
 
-def line_by_line(text: str, metric: str) -> Parsed:
+def line_by_line(raw: bytes, metric: str) -> Parsed:
     """`parse` of one file, whatever may be in it."""
     names = _columns(metric)
+    text = raw.decode("utf-8-sig", errors="replace")
     lines = text.splitlines()
     rows, faults = [], []
     header: list[str] = []

@@ -1,7 +1,7 @@
 """One trial to its row: its evaluations, and when they first meet the targets."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ Report = Callable[[str, str, str], None]
 _MOST_BYTES = 10**9
 """Of a log: a million evaluations and more."""
 
+TOGETHER = 500
+_TOGETHER_BYTES = 64_000_000
+"""So many logs are parsed together, or so much: few tables, and not too much memory."""
+
 _SECONDS, _VALIDATION, _TEST = map(FIELDS.index, ("seconds", "validation", "test"))
 
 
@@ -47,17 +51,27 @@ class Asked:
     axis: str
 
 
-def evaluations(trials: Sequence[tuple[Place, Told | None, Asked]], cache: Cache) -> list[Parsed]:
-    """The trials' evaluations, and what is wrong with their files."""
-    raws = [_raw(place, told) for place, told, _ in trials]
-    logs = [
-        (raw, asked.fixed.validation.metric)
-        for raw, (_, _, asked) in zip(raws, trials, strict=True)
-        if isinstance(raw, bytes)
-    ]
-    parsed = iter(cache.parse(logs))
-    none = np.empty((0, len(FIELDS)))
-    return [next(parsed) if isinstance(raw, bytes) else (none, raw) for raw in raws]
+Trial = tuple[Place, Told | None, Asked]
+
+
+def evaluations(trials: Iterable[Trial], cache: Cache) -> Iterator[Parsed]:
+    """The trials' evaluations, and what is wrong with their files, in their order."""
+    batch: list[tuple[bytes | list[Fault], str]] = []
+    size = 0
+    for place, told, asked in trials:
+        raw = _raw(place, told)
+        batch.append((raw, asked.fixed.validation.metric))
+        size += len(raw)
+        if len(batch) >= TOGETHER or size >= _TOGETHER_BYTES:
+            yield from _parsed(batch, cache)
+            batch, size = [], 0
+    yield from _parsed(batch, cache)
+
+
+def _parsed(batch: Sequence[tuple[bytes | list[Fault], str]], cache: Cache) -> Iterator[Parsed]:
+    parsed = iter(cache.parse([(raw, name) for raw, name in batch if isinstance(raw, bytes)]))
+    for raw, _ in batch:
+        yield next(parsed) if isinstance(raw, bytes) else (np.empty((0, len(FIELDS))), raw)
 
 
 def _raw(place: Place, told: Told | None) -> bytes | list[Fault]:

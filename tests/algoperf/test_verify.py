@@ -141,6 +141,18 @@ def test_a_damaged_record_is_a_mismatch_and_stops_nobody(reached, damage):
     assert only(reached).verdict is Verdict.MISMATCH
 
 
+def test_a_log_that_is_empty_is_a_mismatch(reached):
+    (reached / records.MEASUREMENTS).write_text("")
+    assert "eval_measurements.csv cannot be read" in only(reached).reason
+
+
+def test_a_manifest_that_cannot_be_read_is_a_mismatch(reached):
+    (reached / records.MANIFEST).write_text("{")
+    finding = only(reached)
+    assert finding.verdict is Verdict.MISMATCH
+    assert "manifest.json cannot be read" in finding.reason
+
+
 def test_parameters_that_are_gone_are_a_mismatch(reached):
     (reached / records.PARAMETERS).unlink()
     assert only(reached).verdict is Verdict.MISMATCH

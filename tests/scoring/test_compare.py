@@ -10,6 +10,7 @@ from algoperf import rulesets
 from algoperf.errors import UserError
 from algoperf.rules import Ruleset
 from scoring.leaderboard.compare import Side, compare, side
+from scoring.leaderboard.gathered import gather
 from scoring.report import comparison
 from tests.scoring import trees
 
@@ -37,9 +38,13 @@ def logs(tmp_path):
     return tmp_path / "logs"
 
 
+def of(name, folder):
+    return Side(name, gather([folder]))
+
+
 @pytest.fixture
 def found(logs, rules):
-    return compare(Side("ada", logs / "ada"), Side("bob", logs / "bob"), rules)
+    return compare(of("ada", logs / "ada"), of("bob", logs / "bob"), rules)
 
 
 def test_ratios_by_hand(found):
@@ -64,7 +69,7 @@ def test_pairing_takes_what_the_studies_share_out_of_the_interval(found):
 
 
 def test_the_other_way_round_is_the_inverse(logs, rules, found):
-    back = compare(Side("bob", logs / "bob"), Side("ada", logs / "ada"), rules).pairs[0]
+    back = compare(of("bob", logs / "bob"), of("ada", logs / "ada"), rules).pairs[0]
     assert back.ratio == pytest.approx(1 / found.pairs[0].ratio)
     assert back.faster == 1.0
 
@@ -72,7 +77,7 @@ def test_the_other_way_round_is_the_inverse(logs, rules, found):
 def test_two_results_folders_are_compared_by_submission(logs, rules, tmp_path):
     later = {key: [t and t / 2 for t in times] for key, times in TRIALS.items() if key[0] == "ada"}
     trees.write_all(tmp_path / "later", later)
-    found = compare(Side("logs", logs), Side("later", tmp_path / "later"), rules)
+    found = compare(of("logs", logs), of("later", tmp_path / "later"), rules)
     assert [(pair.left, pair.right) for pair in found.pairs] == [("ada", "ada")]
     assert found.pairs[0].ratio == pytest.approx(0.5)
     assert found.notes == ["Only in logs: bob."]
@@ -92,20 +97,20 @@ def test_a_workload_that_neither_reached_is_not_counted(rules, tmp_path):
     tuning = {"studies": 3, "trials": 1, "budget_factor": 1.0}
     path.write_text(json.dumps({"extends": "rules.json", "tuning": dict.fromkeys(Ruleset, tuning)}))
     loaded = rulesets.load(path)
-    (pair,) = compare(Side("ada", three / "ada"), Side("bob", three / "bob"), loaded).pairs
+    (pair,) = compare(of("ada", three / "ada"), of("bob", three / "bob"), loaded).pairs
     assert pair.ratio == pytest.approx(2.0)
 
 
 def test_what_is_not_compared_is_told(logs, rules, tmp_path):
     few = {("eve", 0, "a"): [5], ("eve", 1, "a"): [20]}
     trees.write_all(tmp_path / "few", few)
-    found = compare(Side("ada", logs / "ada"), Side("eve", tmp_path / "few"), rules)
+    found = compare(of("ada", logs / "ada"), of("eve", tmp_path / "few"), rules)
     assert found.notes == ["Only A ran b: it is not compared."]
     # Two studies each, counted from 1 and from 0: paired in their order, 10 with 5, 20 with 20.
     (row,) = found.pairs[0].rows.to_dict("records")
     assert (row["studies"], row["left"], row["right"]) == (2, 15.0, 12.5)
     trees.write_all(tmp_path / "fewer", {("eve", 2, "a"): [5], ("eve", 2, "b"): [5]})
-    found = compare(Side("ada", logs / "ada"), Side("eve", tmp_path / "fewer"), rules)
+    found = compare(of("ada", logs / "ada"), of("eve", tmp_path / "fewer"), rules)
     assert "a: 1 studies in pairs, of 2 of A and 1 of B." in found.notes
     assert found.pairs[0].rows["left"].tolist() == [20.0, 50.0]
 
@@ -113,15 +118,15 @@ def test_what_is_not_compared_is_told(logs, rules, tmp_path):
 def test_nothing_in_common_is_an_error(logs, rules, tmp_path):
     trees.write_all(tmp_path / "other", {("eve", 1, "a"): [1], ("eva", 1, "a"): [1]})
     with pytest.raises(UserError, match="no submission is in both"):
-        compare(Side("logs", logs), Side("other", tmp_path / "other"), rules)
+        compare(of("logs", logs), of("other", tmp_path / "other"), rules)
     trees.write_all(tmp_path / "third", {("eve", 7, "a"): [1]})
     with pytest.raises(UserError, match="no base workload and study in common"):
-        compare(Side("ada", logs / "ada"), Side("eve", tmp_path / "third"), rules)
+        compare(of("ada", logs / "ada"), of("eve", tmp_path / "third"), rules)
 
 
 def test_a_name_is_looked_up(logs, tmp_path):
-    assert side("ada", logs).folder == logs / "ada"
-    assert side(str(logs / "bob"), None).folder == logs / "bob"
+    assert side("ada", logs) == of("ada", logs / "ada")
+    assert side(str(logs / "bob"), None) == of(str(logs / "bob"), logs / "bob")
     with pytest.raises(UserError, match="'eve' is neither a folder nor a submission"):
         side("eve", logs)
     trees.write_all(logs / "again", {("ada", 1, "a"): [1]})
@@ -142,7 +147,7 @@ def test_what_is_shown_and_what_programs_read(found):
 def test_of_one_study_there_is_no_interval(logs, rules, tmp_path):
     trees.write_all(tmp_path / "one", {("ada", 1, "a"): [10], ("bob", 1, "a"): [30]})
     one = tmp_path / "one"
-    (pair,) = compare(Side("ada", one / "ada"), Side("bob", one / "bob"), rules).pairs
+    (pair,) = compare(of("ada", one / "ada"), of("bob", one / "bob"), rules).pairs
     assert pair.ratio == pytest.approx(3.0)
     assert math.isnan(pair.low)
     assert math.isnan(pair.faster)
@@ -150,7 +155,7 @@ def test_of_one_study_there_is_no_interval(logs, rules, tmp_path):
 
 
 def test_without_a_budget_what_was_not_reached_is_left_open(logs, rules):
-    found = compare(Side("ada", logs / "ada"), Side("bob", logs / "bob"), rules, "steps")
+    found = compare(of("ada", logs / "ada"), of("bob", logs / "bob"), rules, "steps")
     row = found.pairs[0].rows.set_index("workload").loc["b"]
     assert math.isnan(row["ratio"])
     # On a everybody arrives with his last step: 10, 15, ... are the steps, too.

@@ -10,6 +10,7 @@ import pytest
 from algoperf import rulesets
 from algoperf.errors import UserError
 from algoperf.rules import Ruleset
+from scoring.leaderboard import rows
 from scoring.leaderboard.gaps import gaps
 from scoring.leaderboard.logs import read
 
@@ -408,6 +409,7 @@ def test_names_of_other_encodings_are_shown(tree, rules):
         {"machine_id": []}, {"calibration": [1]}, {"calibration": {"before": {}, "after": {}}},
         {"calibration": {"before": {"loop_s": 0}}}, {"calibration": {"before": {"loop_s": None}}},
         {"calibration": {"before": {"loop_s": 1.0}, "after": {"copy_s": 1.0}}},
+        {"calibration": {"before": {"loop_s": 10**400}}},
         {"versions": []}, {"machine": "fast"}, {"submission": {"sha256": 5}}, {"ruleset": "none"},
         {"workload": {"name": "glyphs", "fixed": None}}, {"ending": "well"}, [], "text", None,
     ],
@@ -451,3 +453,16 @@ def test_a_log_that_is_no_file_is_told_and_not_waited_for(tree, rules):
     os.mkfifo(tree(None) / "eval_measurements.csv")
     problem = only_problem(read([tree.root], rules))[0]
     assert problem.problem == "cannot be read: it is no regular file"
+
+
+@pytest.mark.parametrize(("files", "size"), [(1, 10**9), (3, 10**9), (500, 1), (500, 100)])
+def test_how_many_logs_are_parsed_together_is_no_matter(tree, rules, monkeypatch, files, size):
+    tree.whole()
+    tree(None, study=1, trial=3)
+    whole = read([tree.root], rules)
+    monkeypatch.setattr(rows, "TOGETHER", files)
+    monkeypatch.setattr(rows, "_TOGETHER_BYTES", size)
+    parts = read([tree.root], rules)
+    assert parts.trials.equals(whole.trials)
+    assert parts.evaluations.equals(whole.evaluations)
+    assert parts.problems == whole.problems

@@ -1,6 +1,7 @@
 """Logs read many at once, as one table: what comes out is what comes of each line alone."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,9 +26,9 @@ def ordinary(cells):
 
 
 @st.composite
-def plain(draw):
-    header, *others = [NAMES[0], *draw(st.permutations(NAMES[1:]))]
-    return "\n".join([",".join([header, *others]), *draw(st.lists(ordinary(written)))]) + "\n"
+def plain(draw, header):
+    """A log without a fault; of one header a list has several."""
+    return "\n".join([header, *draw(st.lists(ordinary(written), max_size=5))]) + "\n"
 
 
 @st.composite
@@ -39,18 +40,56 @@ def dirty(draw):
     return draw(st.sampled_from(["\n", "\r\n"])).join([header, *draw(st.lists(line))]) + end
 
 
-logs = plain().map(str.encode) | dirty().map(str.encode) | st.binary(max_size=30)
+@st.composite
+def logs(draw):
+    header = ",".join([NAMES[0], *draw(st.permutations(NAMES[1:]))])
+    log = plain(header).map(str.encode)
+    return draw(st.permutations([*draw(st.lists(log, max_size=5)), *draw(st.lists(other))]))
 
 
-@given(st.lists(logs, max_size=4))
+other = dirty().map(str.encode) | st.binary(max_size=30)
+
+
+def alone(raw):
+    return measurements.line_by_line(raw, METRIC)
+
+
+def same(found, expected):
+    (array, faults), (other, others) = found, expected
+    return np.array_equal(array, other, equal_nan=True) and faults == others
+
+
+@given(logs())
 def test_many_at_once_are_read_as_each_line_alone(raws):
-    found = parse([*raws, *raws], METRIC)
-    for raw, (array, faults) in zip([*raws, *raws], found, strict=True):
-        text = raw.decode("utf-8-sig", errors="replace")
-        expected, why = measurements.line_by_line(text, METRIC)
-        assert np.array_equal(array, expected, equal_nan=True)
-        assert faults == why
-        assert array.shape == (len(expected), len(FIELDS))
+    for raw, found in zip(raws, parse(raws, METRIC), strict=True):
+        assert same(found, alone(raw))
+        assert found[0].shape[1] == len(FIELDS)
+
+
+HEADER = "accumulated_submission_time,odd,validation/mse"
+
+
+def test_each_log_gets_its_own_lines():
+    sizes = [1, 0, 3, 2]
+    raws = [
+        "\n".join([HEADER, *(f"{size},{row},{size + row / 8}" for row in range(size)), ""]).encode()
+        for size in sizes
+    ]
+    found = parse(raws, METRIC)
+    place = FIELDS.index("validation")
+    assert [array[:, place].tolist() for array, _ in found] == [
+        [1], [], [3, 3.125, 3.25], [2, 2.125],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", [bytes([sign]) for sign in b'"( \t\r\v\f\0\x1c\x1d\x1e_+'])
+def test_signs_that_make_lines_or_numbers_another_way(sign):
+    """Also where nothing is read: in the column `odd`."""
+    for cell in (b"1" + sign + b"2", sign + b"1", b"1" + sign, b"nan" + sign):
+        for line in (b"1," + cell + b",2\n", b"1,2," + cell + b"\n"):
+            raw = HEADER.encode() + b"\n" + line + b"5,6,7\n"
+            (found,) = parse([raw], METRIC)
+            assert same(found, alone(raw))
 
 
 def test_a_log_with_a_fault_does_not_spoil_the_others():
