@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -96,10 +97,12 @@ def machine_facts() -> list[Row]:
     facts["trials"] = (
         f"sandboxed, by Landlock {landlock}" if landlock else "not sandboxed: no Landlock here"
     )
-    for workload in registry.workloads().values():
-        if gap := workload.dataset.missing():
-            facts[f"data of {workload.name}"] = gap
-    return [{"fact": name.replace("_", " "), "value": value} for name, value in facts.items()]
+    absent = {w.dataset.name for w in registry.workloads().values() if w.dataset.missing()}
+    if absent:
+        facts["data sets not ready"] = (
+            f"{', '.join(sorted(absent))}; `algoperf data prepare NAME` says what to do"
+        )
+    return [{"fact": _heading(name), "value": value} for name, value in facts.items()]
 
 
 def datasets() -> list[Row]:
@@ -127,27 +130,51 @@ def as_json(found: Sequence[Row]) -> str:
 
 
 _FOR_PROGRAMS = {
-    "suite", "base", "mirrors", "loss_type", "higher_is_better", "test_target", "step_hint",
+    "base", "mirrors", "dataset", "loss_type", "metric", "higher_is_better", "test_target",
+    "step_hint",
 }  # fmt: skip
-"""Facts of a workload that only `--json` tells."""
+"""Facts of a workload that only `--json` tells, or that the terminal shows with another."""
+
+_NEVER_FOLDED = 12
+"""The longest text of a column that is as wide as its texts even on a narrow terminal."""
 
 
 def table(found: Sequence[Row], *, heading: bool = True) -> Table:
     """The rows as a table for the terminal; of workloads what fits into a narrow one."""
     names = [name for name in found[0] if name not in _FOR_PROGRAMS]
-    shown = Table(show_header=heading)
-    for place, name in enumerate(names):
-        shown.add_column(name.replace("_", " "), no_wrap=not place, overflow="fold")
-    for row in found:
-        shown.add_row(*(Text(_cell(row[name])) for name in names))
+    cells = [[_shown(row, name) for name in names] for row in found]
+    shown = Table(show_header=heading, box=box.SIMPLE, collapse_padding=True)
+    for name, column in zip(names, zip(*cells, strict=True), strict=True):
+        brief = max(map(len, column)) <= _NEVER_FOLDED
+        shown.add_column(Text(_heading(name)), no_wrap=brief, overflow="fold")
+    for row in cells:
+        shown.add_row(*map(Text, row))
     return shown
+
+
+def _heading(name: str) -> str:
+    if name == "data_ready":
+        return "data"  # a narrow terminal has no room for more
+    words = f"{name.removesuffix('_s')} [s]" if name.endswith("_s") else name
+    return words.replace("_", " ")
+
+
+def _shown(row: Row, name: str) -> str:
+    if name == "target":
+        aim = "not set" if row["target"] is None else _cell(row["target"])
+        return f"{row['metric']} {aim}"
+    return _cell(row[name])
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 

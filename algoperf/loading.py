@@ -115,8 +115,11 @@ def import_file(path: Path, package: Path | None = None) -> ModuleType:
             f"pip install {name}"
         ) from error
     except (Exception, SystemExit) as error:
-        where = "".join(traceback.format_exception(error)[-2:]).rstrip()
-        raise UserError(f"{path} fails when it is imported:\n{where}") from error
+        last = traceback.format_tb(error.__traceback__)[-1:]
+        # The place of a syntax error is in the error itself.
+        where = [] if isinstance(error, SyntaxError) else last
+        told = "".join([*where, *traceback.format_exception_only(error)]).rstrip()
+        raise UserError(f"{path} fails when it is imported:\n{told}") from error
     return module
 
 

@@ -73,8 +73,8 @@ def _costs(todo: Sequence[TrialSpec]) -> Table:
     shown.add_column("workload", footer="all", overflow="fold")
     shown.add_column("trials", footer=str(len(todo)), justify="right")
     shown.add_column("target", overflow="fold")
-    shown.add_column("budget of each [s]", justify="right")
-    shown.add_column("at most [h]", footer=_hours(todo), justify="right")
+    shown.add_column(Text("budget of each [s]"), justify="right")
+    shown.add_column(Text("at most [h]"), footer=_hours(todo), justify="right")
     groups: dict[tuple[str, float], list[TrialSpec]] = {}
     for spec in todo:
         groups.setdefault((spec.workload, spec.fixed.budget_s), []).append(spec)
@@ -138,7 +138,7 @@ def repeats(found: Sequence[Slowed]) -> Iterator[str | Table]:
     for heading in ("submission", "workload"):
         shown.add_column(heading, overflow="fold")
     for heading in ("study", "trial", "repeat", "slowed by", "budget [s]"):
-        shown.add_column(heading, justify="right")
+        shown.add_column(Text(heading), justify="right")
     for slow in found:
         spec = slow.spec
         numbers = (spec.study, spec.trial, spec.repeat)

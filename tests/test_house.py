@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -74,10 +75,11 @@ def test_the_commands_of_the_readme_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     said = set(re.findall(r"^make ([a-z-]+)", readme(), re.MULTILINE))
     assert {"score", "test"} <= said <= targets
-    for verb in re.findall(
-        r"algoperf ([a-z]+) ", "\n".join(re.findall(r"```sh(.*?)```", readme(), re.DOTALL))
-    ):
-        arguments.parse(["algoperf", verb, "x"] if verb != "list" else ["algoperf", verb])
+    shown = "\n".join(re.findall(r"```sh(.*?)```", readme(), re.DOTALL))
+    lines = re.findall(r"^(algoperf .*)", shown, re.MULTILINE)
+    assert len(lines) >= 4
+    for line in lines:
+        arguments.parse(shlex.split(line, comments=True))
 
 
 def test_the_picture_of_the_readme_is_of_its_board():

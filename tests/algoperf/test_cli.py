@@ -1,15 +1,20 @@
 """The tool as a person meets it: messages and exit status."""
 
+import io
 import json
 import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import algoperf
-from algoperf import sandbox
+from algoperf import listing, sandbox
+from algoperf.cli import output
 
 TOOL = Path(sys.executable).parent / "algoperf"
 
@@ -43,6 +48,9 @@ def tool(*arguments, cwd=None, env=None):
         (["check", "adamw", "--studies", "0"], "--studies is 0; it must be at least 1"),
         (["score", "nowhere"], "There is no results folder 'nowhere'"),
         (["score", "."], "There is no trial in"),
+        (["score", "nowhere", "--rules", "quck"], "Unknown rules 'quck'"),  # before any walk
+        (["run", "unclosed.py"], 'unclosed.py", line 2\n    x = (1,\n'),
+        (["run", "divides.py"], 'divides.py", line 1, in <module>\n    x = 1 / 0\n'),
         (["run", "adamw", "--rules", "broken.json"], "is not JSON: line 1, column 2"),
         (["run", "adamw", "--rules", "absent.json"], "There is no rules file 'absent.json'"),
         (["run", "adamw", "--rules", "empty.json"], "lacks the key 'suite'"),
@@ -54,6 +62,8 @@ def test_a_mistake_gets_one_message_and_status_2(tmp_path, arguments, message):
         "search_space = {'lr': {'min': 2, 'max': 1}}\n"
         "def init(a, b, c, d): ...\ndef update(a, b, c, d, e): ...\n"
     )
+    (tmp_path / "unclosed.py").write_text('"""Text."""\nx = (1,\ndef init(): ...\n')
+    (tmp_path / "divides.py").write_text("x = 1 / 0\n")
     (tmp_path / "broken.json").write_text("{,}")
     (tmp_path / "empty.json").write_text("{}")
     result = tool(*arguments, cwd=tmp_path)
@@ -123,6 +133,55 @@ def test_a_plan_runs_nothing(tmp_path):
     result = tool("run", "adamw", "nesterov", "--plan", cwd=tmp_path)
     assert "24 trials under the rules 'quick': 0 recorded" in result.stdout
     assert not (tmp_path / "results").exists()
+
+
+def test_a_plan_has_units(tmp_path):
+    result = tool("run", "adamw", "--plan", cwd=tmp_path)
+    assert "[s]" in result.stdout
+    assert "[h]" in result.stdout
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_list_fits_the_terminal(width):
+    rows = json.loads(tool("list", "workloads", "--json").stdout)
+    console = Console(width=width, file=io.StringIO())
+    console.print(listing.table(rows))
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for heading in ("name", "suite", "parameters", "target", "budget [s]", "data"):
+        assert heading in text.splitlines()[1]
+    # Nothing is cut off: what is folded is still there, sign by sign.
+    longest = max((row["name"] for row in rows), key=len)
+    assert (longest in text) == (width == 200)
+    names = "".join(line[: text.splitlines()[1].index("suite")] for line in text.splitlines()[3:])
+    assert "".join(names.split()) == "".join(row["name"] for row in rows)
+
+
+def test_what_is_being_done_is_shown_on_a_terminal_only(monkeypatch, capfd):
+    with output.telling() as tell:
+        tell("reading")
+    assert capfd.readouterr() == ("", "")
+    ours, theirs = pty.openpty()
+    with open(theirs, "w") as terminal:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with suppress(KeyError), output.telling() as tell:
+            tell("reading [red]a:x:\x1b]0;b")
+            raise KeyError
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "reading [red]a:x:?]0;b" in shown
+    assert "\x1b[?25h" in shown  # the cursor is back
+
+
+def test_a_run_of_which_every_trial_fails_is_a_mistake(tmp_path):
+    (tmp_path / "fails.py").write_text(
+        "def init(workload, params, hyperparameters, key): raise ValueError('no')\n"
+        "def update(workload, train, batch, key, progress): ...\n"
+    )
+    result = tool("run", "fails.py", "--workload", "digits_vit", "--studies", "1", cwd=tmp_path)
+    assert result.returncode == 2
+    assert f"All trials failed (1). `algoperf check {tmp_path / 'fails.py'}`" in result.stderr
+    assert "Failed: fails on digits_vit, study 1, trial 1" in result.stdout
 
 
 def test_check_says_that_a_submission_is_valid():
