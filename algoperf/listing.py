@@ -160,21 +160,22 @@ def _heading(name: str) -> str:
 
 
 def _shown(row: Row, name: str) -> str:
+    """A fact as the table has it."""
     if name == "target":
         aim = "not set" if row["target"] is None else _cell(row["target"])
         return f"{row['metric']} {aim}"
+    if name == "parameters":
+        return f"{row['parameters']:,}"
+    if name == "data_ready":
+        return "yes" if row["data_ready"] else "no"
     return _cell(row[name])
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    if isinstance(value, int):
-        return f"{value:,}"
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
