@@ -85,9 +85,9 @@ def less(repeat: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> 
     """
     if repeat is None or before is None or repeat.get("machine_id") != before.get("machine_id"):
         return False
-    paces = pace(repeat), pace(before)
-    now, then = (slowdown(own, best(paces)) for own in paces)
-    return now < then
+    now, then = pace(repeat), pace(before)
+    known = best([now, then])
+    return slowdown(now, known) < slowdown(then, known)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import sys
 from rich.console import Console
 
 from algoperf import listing, registry
-from algoperf.cli.output import say, wide_console
+from algoperf.cli.output import say, telling, wide_console
 from algoperf.errors import UserError
 
 
@@ -52,14 +52,14 @@ def data_check(name: str, *, hashes: bool = False) -> None:
     from algoperf.inputs import prepare
 
     dataset = registry.dataset(name)
-    console = Console()
-    with console.status(f"opening the files of {name}") as status:
-        faults = prepare.check(dataset, hashes=hashes, tell=status.update)
+    with telling() as tell:
+        tell(f"opening the files of {name}")
+        faults = prepare.check(dataset, hashes=hashes, tell=tell)
     if faults:
         raise UserError.of_many(
             f"{name} is not ready; `algoperf data prepare {name}` says what to do:", faults
         )
-    console.print(f"{name} is ready: {listing.counts(dataset.sizes)}.", highlight=False)
+    say(Console(), f"{name} is ready: {listing.counts(dataset.sizes)}.")
 
 
 def doctor() -> None:

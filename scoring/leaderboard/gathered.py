@@ -79,7 +79,7 @@ def gather(folders: Sequence[Path], tell: Tell = quiet) -> Gathered:
 
 
 def _told(trial: str, alike: dict[str, Mapping[str, Any]]) -> Told | None:
-    """What the trial's manifest tells; like objects, by their JSON, are taken from `alike`."""
+    """What the trial's manifest tells; what is fixed, by its JSON, is taken from `alike`."""
     manifest = records.read_manifest(trial)
     if manifest is None:
         return None
@@ -93,5 +93,5 @@ def _told(trial: str, alike: dict[str, Mapping[str, Any]]) -> Told | None:
         status=status,
         failure=ending["reason"] if status == Status.FAILED else "",
         pace=slowed.pace(manifest),
-        unknown=alike.setdefault(json.dumps(unknown), unknown),
+        unknown=unknown,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from algoperf import records, slowed
+from algoperf import slowed
 from algoperf.errors import UserError
 from algoperf.rules import Rules, Ruleset
 from scoring.intervals import Floats
@@ -79,8 +79,7 @@ def read(
     @functools.cache
     def asked(workload: str, ruleset: Ruleset) -> Asked:
         fixed = rules.fixed(workload, ruleset)
-        recorded = records.recorded_form(fixed)
-        return Asked(ruleset, fixed, recorded, rules.scoring.budget_checked, axis)
+        return Asked(ruleset, fixed, rules.scoring.budget_checked, axis)
 
     def report(where: str, what: str, action: str) -> None:
         problems.append(Problem(where, what, action))

@@ -1,5 +1,6 @@
 """One trial to its row: its evaluations, and when they first meet the targets."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,16 +40,19 @@ class Asked:
     Attributes:
         ruleset: What the trial was run under.
         fixed: Its targets and budget.
-        recorded: The same, as a manifest holds it.
         budget_checked: Whether a target that is met past the budget does not count.
         axis: What time is measured in: a key of `AXES`.
     """
 
     ruleset: Ruleset
     fixed: WorkloadRules
-    recorded: Mapping[str, Any]
     budget_checked: bool
     axis: str
+
+    @functools.cached_property
+    def recorded(self) -> Mapping[str, Any]:
+        """What is fixed, as a manifest holds it."""
+        return records.recorded_form(self.fixed)
 
 
 Trial = tuple[Place, Told | None, Asked]
