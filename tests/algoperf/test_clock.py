@@ -1,3 +1,4 @@
+import math
 import time
 
 import jax
@@ -129,9 +130,11 @@ def test_the_clock_waits_for_the_device():
     work = jax.jit(lambda x: jax.lax.fori_loop(0, 300, lambda _, y: y @ y / 1e3, x))
     matrix = jnp.ones((400, 400))
     jax.block_until_ready(work(matrix))
-    start = time.perf_counter()
-    jax.block_until_ready(work(matrix))
-    takes = time.perf_counter() - start
+    takes = math.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        jax.block_until_ready(work(matrix))
+        takes = min(takes, time.perf_counter() - start)
     clock = Clock()
     clock.enter(Account.UPDATE)
     clock.enter(Account.EVALUATION, after=work(matrix))
