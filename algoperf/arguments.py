@@ -1,6 +1,8 @@
 """The command line's verbs and options, and their help."""
 
 import argparse
+import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -105,10 +107,24 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     verb = verbs.add_parser(
         "doctor", help="show what this machine is, how fast it is now, and what is missing"
     )
-    asked = parser.parse_args(argv[1:])
+    asked, unknown = parser.parse_known_args(argv[1:])
+    if unknown:
+        own = verbs.choices[asked.verb]
+        own.error(_unknown(unknown, re.findall(r"--[a-z][a-z-]*", own.format_help())))
     if asked.verb == "run":
         _gather(asked, _CLUSTER)
     return asked
+
+
+def _unknown(arguments: Sequence[str], options: Sequence[str]) -> str:
+    """What is said of arguments that a verb with these options does not take."""
+    near = [
+        name
+        for argument in arguments
+        for name in difflib.get_close_matches(argument.split("=")[0], set(options), n=1)
+    ]
+    hint = f". Did you mean {' and '.join(near)}?" if near else ""
+    return f"unrecognized arguments: {' '.join(arguments)}{hint}"
 
 
 _CLUSTER = "slurm"

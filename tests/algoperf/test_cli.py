@@ -100,6 +100,17 @@ def test_a_wrong_command_line_has_status_2(arguments):
     assert "usage: algoperf" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "hint"), [("--stdies=2", " Did you mean --studies?"), ("--qqq", "")]
+)
+def test_a_misspelled_option_gets_the_usage_of_its_verb_and_the_nearest(option, hint):
+    result = tool("run", "adamw", option)
+    assert result.returncode == 2
+    assert result.stderr.startswith("usage: algoperf run")
+    end = f"unrecognized arguments: {option}" + f".{hint}" * bool(hint)
+    assert result.stderr.rstrip().endswith(end)
+
+
 def test_the_lists_for_programs():
     workloads = json.loads(tool("list", "workloads", "--json").stdout)
     wanted = {
