@@ -130,6 +130,22 @@ FULL: Mapping[str, Make] = {
 }
 """At the sizes that the full suite has, by the name of its module of data."""
 
+SHORT: Mapping[str, Make] = FULL | {
+    "criteo": partial(clicks, rows=1000),
+    "fastmri": partial(scans, side=32),
+    "imagenet": partial(images, side=32, channels=3, classes=1000),
+    "imagenet_mixup": partial(images, side=32, channels=3, classes=1000, mixed=True),
+    "librispeech": partial(speech, samples=8000, length=4, tokens=1024),
+    "wmt": partial(sentences, length=16, tokens=1000, packed=True),
+    "fineweb": partial(text, length=16, tokens=1000),
+}
+"""The same with smaller pictures, shorter speech, shorter texts of fewer words."""
+
+
+def of(sizes: Mapping[str, Make], dataset: str) -> Make:
+    """What makes batches of a data set of this name."""
+    return sizes[max((key for key in sizes if dataset.startswith(key)), key=len)]
+
 
 @dataclass(frozen=True, eq=False)
 class Given:

@@ -1,6 +1,7 @@
 """What a workload measures does not depend on how many devices share it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from jax.sharding import AxisType, Mesh
 
 from algoperf import contract, registry, sharding
 from algoperf.errors import UserError
+from algoperf.inputs.extra import DATA_VARIABLE
 from algoperf.spec import Progress, Split
 from algoperf.submission import from_optax
 from algoperf.trial import initial_state
@@ -21,15 +23,29 @@ from algoperf.view import WorkloadView
 from algoperf.workload import Evaluator
 from tests import tiny
 
+WORKLOADS = registry.workloads()
+GROUPS = [
+    [n for n, variant in WORKLOADS.items() if name in (n, variant.base)]
+    for name, workload in WORKLOADS.items()
+    if workload.suite != "full" and workload.base is None
+] + [[name] for name, workload in WORKLOADS.items() if workload.suite == "full"]
+"""What one process measures: a base with its variants; of the full suite's models, one."""
+
 TOLERANCE = 1e-5
+GRADIENT = 1e-4
+"""Of the norm of a parameter's gradient, to the largest: recurrent nets make rounding grow."""
 NEAR_ZERO = 5e-7
 """Of an untrained model's similarity of images, which cancels to as little as -4e-4."""
 
 
-def run_on(devices: int, folder: Path) -> dict[str, Any]:
+def run_on(devices: int, names: list[str], folder: Path) -> dict[str, Any]:
     file = folder / f"{devices}.json"
-    command = [sys.executable, "-m", "tests.on_devices", str(devices), str(file)]
-    subprocess.run(command, check=True)
+    flags = [f"--xla_force_host_platform_device_count={devices}"]
+    if WORKLOADS[names[0]].suite != "full":  # compiling is most of it
+        flags.append("--xla_backend_optimization_level=0")
+    environment = {**os.environ, "XLA_FLAGS": " ".join(flags), DATA_VARIABLE: str(folder)}
+    command = [sys.executable, "-m", "tests.on_devices", str(file), *names]
+    subprocess.run(command, check=True, env=environment)
     return json.loads(file.read_text())
 
 
@@ -40,25 +56,27 @@ def close(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.table
-def test_eight_devices_measure_what_one_does(tmp_path):
-    """Losses and batch statistics of a few steps, and every metric, on every workload here.
+@pytest.mark.parametrize("names", GROUPS, ids=lambda names: names[0])
+def test_eight_devices_measure_what_one_does(names, tmp_path):
+    """Losses and batch statistics of a few steps, gradients, and every metric, on every workload.
 
     It is rounding that differs, since sums are taken in another order: single precision has an
     epsilon of 6e-8.
     """
-    one, eight = run_on(1, tmp_path), run_on(8, tmp_path)
-    here = {name for name, workload in registry.workloads().items() if workload.suite != "full"}
-    assert one.keys() == eight.keys() == here
+    one, eight = (run_on(devices, names, tmp_path) for devices in (1, 8))
+    assert one.keys() == eight.keys() == set(names)
     unlike = []
     for name, alone in one.items():
         shared = eight[name]
-        losses = alone["losses"]
+        losses, gradients = alone["losses"], np.asarray(alone["gradients"])
         assert len(set(losses)) == len(losses), name  # it trains
         unlike += [
             f"{name}: loss {loss} on one device, {other} on eight"
             for loss, other in zip(losses, shared["losses"], strict=True)
             if not close(loss, other)
         ]
+        if np.abs(shared["gradients"] - gradients).max() > GRADIENT * gradients.max():
+            unlike.append(f"{name}: gradients {gradients} and {shared['gradients']}")
         unlike += [
             f"{name}: batch statistics of {np.shape(leaf)}"
             for leaf, other in zip(alone["statistics"], shared["statistics"], strict=True)

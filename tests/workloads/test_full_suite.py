@@ -247,13 +247,10 @@ def test_a_loss_and_its_gradient_can_be_traced_at_full_size(name):
     assert jax.tree.structure(gradients) == jax.tree.structure(view.parameter_shapes)
 
 
-def given(workload: Workload) -> batches.Given:
-    name = workload.dataset.name
-    known = [key for key in batches.FULL if name.startswith(key)]
-    return batches.Given(batches.FULL[max(known, key=len)])
-
-
-GIVEN = {name: given(workload) for name, workload in FULL.items()}
+GIVEN = {
+    name: batches.Given(batches.of(batches.FULL, workload.dataset.name))
+    for name, workload in FULL.items()
+}
 
 
 @pytest.mark.table
