@@ -1,9 +1,9 @@
 """The command line's verbs and options, and their help."""
 
 import argparse
-import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -107,23 +107,30 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     verb = verbs.add_parser(
         "doctor", help="show what this machine is, how fast it is now, and what is missing"
     )
+    _know_themselves(verbs.choices)
     asked, unknown = parser.parse_known_args(argv[1:])
+    own = vars(asked).pop("parser")
     if unknown:
-        own = verbs.choices[asked.verb]
-        own.error(_unknown(unknown, re.findall(r"--[a-z][a-z-]*", own.format_help())))
+        own.error(_unknown(unknown, own))
     if asked.verb == "run":
         _gather(asked, _CLUSTER)
     return asked
 
 
-def _unknown(arguments: Sequence[str], options: Sequence[str]) -> str:
-    """What is said of arguments that a verb with these options does not take."""
-    near = [
-        name
-        for argument in arguments
-        for name in difflib.get_close_matches(argument.split("=")[0], set(options), n=1)
-    ]
+def _know_themselves(parsers: Mapping[str, argparse.ArgumentParser]) -> None:
+    """So that what is parsed tells whose mistake it would be."""
+    for parser in parsers.values():
+        parser.set_defaults(parser=parser)
+
+
+def _unknown(arguments: Sequence[str], verb: argparse.ArgumentParser) -> str:
+    """What is said of arguments that a verb does not take."""
+    options = re.findall(r"--[a-z][a-z-]*", verb.format_usage())
+    names = [argument.split("=")[0] for argument in arguments]
+    near = dict.fromkeys(n for name in names for n in get_close_matches(name, options, n=1))
     hint = f". Did you mean {' and '.join(near)}?" if near else ""
+    if set(names) & set(options):
+        hint = f". Options come after `{verb.prog}`."
     return f"unrecognized arguments: {' '.join(arguments)}{hint}"
 
 
@@ -217,6 +224,7 @@ def _add_data_verb(verbs: Any) -> None:
         "--hashes", action="store_true", help="also compare the hash of every file; takes long"
     )
     _add_data(action)
+    _know_themselves(actions.choices)
 
 
 def _add_data(verb: argparse.ArgumentParser) -> None:

@@ -3,14 +3,15 @@
     XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.on_devices FILE WORKLOAD...
 
 FILE gets, for each workload, the training losses of a few steps, the norms of the first gradients,
-every evaluation afterwards, and what batch statistics came to. Those of the full suite have their
-own models (the largest with fewer like parts) on made-up batches of smaller pictures, shorter
-speech and text. Its ResNets are in double precision: of the gradient of the one of 50 layers, two
-per cent are rounding in single precision, on one device too.
+every evaluation afterwards, and what batch statistics came to; vocabularies are left beside it.
+Those of the full suite have their own models (the largest with fewer like parts) on made-up batches
+of smaller pictures, shorter speech and text. Its ResNets are in double precision: of the gradient
+of the one of 50 layers, two per cent are rounding in single precision, on one device too.
 """
 
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -24,7 +25,7 @@ import optax
 
 from algoperf import registry, sharding
 from algoperf.data import ArrayDataset, Arrays, Dataset, hash_of
-from algoperf.inputs.extra import data_root
+from algoperf.inputs.extra import DATA_VARIABLE, data_root
 from algoperf.spec import ModelState, Params, Split
 from algoperf.view import WorkloadView
 from algoperf.workload import Evaluator, Workload, model_shapes
@@ -41,7 +42,7 @@ EVALUATED, EVAL_BATCH = 21, 20
 """One device measures a batch of 20 and one of 1 padded to 20; eight, one of 21 padded to 24."""
 MADE_UP = 8
 """Rows of a made-up batch; of the second one that is evaluated, five count."""
-SHARE = 1e-3
+LOSS_SHARE = 1e-3
 """Of its loss that a step takes away, about. Little, since what is compared is how sums are taken,
 not how training makes rounding grow."""
 
@@ -51,6 +52,10 @@ SMALLER: Mapping[type, Mapping[str, int]] = {
     Transformer: {"layers": 2, "vocabulary": 1000, "max_length": 16},
 }
 """Of the full suite's models, what eight devices' memory would have to hold eight times."""
+
+
+ENDING = {"librispeech": False, "wmt": True}
+"""Data sets with a vocabulary, and whether one of its words ends a sentence."""
 
 
 def small(dataset: ArrayDataset) -> ArrayDataset:
@@ -86,15 +91,15 @@ class MadeUp(batches.Given):
 
 
 def made_up(dataset: Dataset) -> MadeUp:
-    """One in the form of `dataset`, whose vocabulary it gets where there are metrics of text."""
-    for name, ending in (("librispeech", False), ("wmt", True)):
-        if dataset.name.startswith(name):
-            folder = data_root() / name / "prepared"
-            folder.mkdir(parents=True, exist_ok=True)
-            letters = np.random.default_rng(0).integers(97, 123, (2000, 8), np.uint8)
-            texts = (row.tobytes().decode() for row in letters)
-            vocabularies.trained(folder, texts, 1000, eos=ending)
-    return MadeUp(batches.of(batches.SHORT, dataset.name), dataset.name)
+    """One in the form of `dataset`, whose vocabulary it makes where there are metrics of text."""
+    name = dataset.name
+    if name in ENDING:
+        folder = data_root() / name / "prepared"
+        folder.mkdir(parents=True, exist_ok=True)
+        letters = np.random.default_rng(0).integers(97, 123, (2000, 8), np.uint8)
+        texts = (row.tobytes().decode() for row in letters)
+        vocabularies.trained(folder, texts, 1000, eos=ENDING[name])
+    return MadeUp(batches.of(batches.SHORT, name), name)
 
 
 @partial(jax.jit, static_argnames="view")
@@ -104,7 +109,7 @@ def step(view: WorkloadView, params: Params, state: Any, batch: Any, key: jax.Ar
     (loss, state), gradient = jax.value_and_grad(
         lambda params: view.loss(params, state, batch, key), has_aux=True
     )(params)
-    rate = SHARE * loss / optax.tree.norm(gradient, squared=True)
+    rate = LOSS_SHARE * loss / optax.tree.norm(gradient, squared=True)
     after = jax.tree.map(lambda p, g: p - rate * g, params, gradient)
     return after, state, loss, jax.tree.map(optax.tree.norm, gradient)
 
@@ -128,16 +133,17 @@ def measured(workload: Workload) -> dict[str, Any]:
     view = WorkloadView(workload, 1.0)
     params, state = start(workload)
     training = workload.dataset.training(BATCH, seed=0)
-    losses, gradients = [], []
+    losses, gradient_norms = [], []
     for number in range(STEPS):
         key = jax.random.key(number)
         params, state, loss, norms = step(view, params, state, next(training), key)
+        jax.block_until_ready((params, state))
         losses.append(float(loss))
-        gradients = gradients or [float(norm) for norm in jax.tree.leaves(norms)]
+        gradient_norms = gradient_norms or [float(norm) for norm in jax.tree.leaves(norms)]
     evaluate = Evaluator(workload)
     return {
         "losses": losses,
-        "gradients": gradients,
+        "gradient_norms": gradient_norms,
         "statistics": [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(state)],
         "evaluations": {
             str(split): evaluate(params, state, split)
@@ -157,6 +163,7 @@ def reduced(workload: Workload, data: dict[Any, Any]) -> Workload:
 
 
 def main(file: Path, names: list[str]) -> None:
+    os.environ[DATA_VARIABLE] = str(file.absolute().parent)  # no one's real data
     data: dict[Any, Any] = {}
     found: dict[str, Any] = {}
     for name in names:

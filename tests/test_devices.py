@@ -15,7 +15,6 @@ from jax.sharding import AxisType, Mesh
 
 from algoperf import contract, registry, sharding
 from algoperf.errors import UserError
-from algoperf.inputs.extra import DATA_VARIABLE
 from algoperf.spec import Progress, Split
 from algoperf.submission import from_optax
 from algoperf.trial import initial_state
@@ -30,10 +29,13 @@ GROUPS = [
     if workload.suite != "full" and workload.base is None
 ] + [[name] for name, workload in WORKLOADS.items() if workload.suite == "full"]
 """What one process measures: a base with its variants; of the full suite's models, one."""
+assert sorted(name for group in GROUPS for name in group) == sorted(WORKLOADS)
 
 TOLERANCE = 1e-5
+STATISTIC = 5e-5
 GRADIENT = 1e-4
-"""Of the norm of a parameter's gradient, to the largest: recurrent nets make rounding grow."""
+"""Of its norm, to that of the largest. Recurrent nets make rounding grow, there and in batch
+statistics; what a device left out or counted twice would be a hundred times as much."""
 NEAR_ZERO = 5e-7
 """Of an untrained model's similarity of images, which cancels to as little as -4e-4."""
 
@@ -43,16 +45,16 @@ def run_on(devices: int, names: list[str], folder: Path) -> dict[str, Any]:
     flags = [f"--xla_force_host_platform_device_count={devices}"]
     if WORKLOADS[names[0]].suite != "full":  # compiling is most of it
         flags.append("--xla_backend_optimization_level=0")
-    environment = {**os.environ, "XLA_FLAGS": " ".join(flags), DATA_VARIABLE: str(folder)}
+    environment = {**os.environ, "XLA_FLAGS": " ".join(flags)}
     command = [sys.executable, "-m", "tests.on_devices", str(file), *names]
-    subprocess.run(command, check=True, env=environment)
+    subprocess.run(command, check=True, env=environment, timeout=500)
     return json.loads(file.read_text())
 
 
-def close(one: Any, other: Any) -> bool:
+def close(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:
     """Relative to the largest: a mean of a batch may be as good as zero."""
     one, other = np.asarray(one), np.asarray(other)
-    return bool(np.all(np.abs(one - other) <= TOLERANCE * np.abs(one).max(initial=0) + NEAR_ZERO))
+    return bool(np.all(np.abs(one - other) <= tolerance * np.abs(one).max(initial=0) + NEAR_ZERO))
 
 
 @pytest.mark.table
@@ -68,19 +70,21 @@ def test_eight_devices_measure_what_one_does(names, tmp_path):
     unlike = []
     for name, alone in one.items():
         shared = eight[name]
-        losses, gradients = alone["losses"], np.asarray(alone["gradients"])
-        assert len(set(losses)) == len(losses), name  # it trains
+        losses = alone["losses"]
+        assert len(set(losses)) == len(losses), name  # no step is another once more
         unlike += [
             f"{name}: loss {loss} on one device, {other} on eight"
             for loss, other in zip(losses, shared["losses"], strict=True)
             if not close(loss, other)
         ]
-        if np.abs(shared["gradients"] - gradients).max() > GRADIENT * gradients.max():
-            unlike.append(f"{name}: gradients {gradients} and {shared['gradients']}")
+        norms, others = alone["gradient_norms"], shared["gradient_norms"]
+        assert max(norms) > 0, name
+        if not close(norms, others, GRADIENT):
+            unlike.append(f"{name}: norms of gradients {norms} on one device, {others} on eight")
         unlike += [
             f"{name}: batch statistics of {np.shape(leaf)}"
             for leaf, other in zip(alone["statistics"], shared["statistics"], strict=True)
-            if not close(leaf, other)
+            if not close(leaf, other, STATISTIC)
         ]
         unlike += [
             f"{name}: {split} {metric} {value} on one device, {other} on eight"
