@@ -99,7 +99,8 @@ def main(results: Path, name: str, when: str, caches_in: Path) -> None:
             threading.Timer(float(amount), kill).start()
 
     record = TrialRecord(spec, results)
-    if record.conclude() is None:
+    # As a run does: the attempt before may have been killed when only its process had yet to end.
+    if not spec.is_recorded(results) and record.conclude() is None:
         record.begin()
         ending, facts = trial.run(spec, record, trial.Listener(report=began))
         record.finish(ending, facts)
