@@ -113,6 +113,9 @@ def use_cache(folder: Path | None) -> bool:
     except OSError:
         return False
     compilation_cache.reset_cache()  # it would go on with the folder of before
+    # jax would hand XLA a folder below this one, and take its name into the key of every program:
+    # then no program is found from another folder.
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
     jax.config.update("jax_compilation_cache_dir", str(folder / kind))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

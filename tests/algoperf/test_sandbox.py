@@ -116,6 +116,35 @@ def test_what_the_harness_compiled_is_kept_and_a_link_to_it_is_not(monkeypatch, 
     assert caches.folder_of("a" * 64) == tmp_path / "cache/compilations" / ("a" * 16)
 
 
+COMPILE = """
+import sys
+from pathlib import Path
+import jax
+from algoperf import caches, compilation
+def programs(folder):
+    return {path.name for path in folder.glob("*/*")}
+known, mirrored = caches.folder_of(caches.HARNESS), Path(sys.argv[1])
+found = []
+for folder in (known, mirrored):
+    if folder is mirrored:
+        caches.mirror(folder)
+    assert compilation.use_cache(folder)
+    jax.clear_caches()
+    jax.jit(lambda x: x + 1)(1.0)
+    found.append(programs(folder))
+assert found[0], "nothing was kept"
+assert found[0] == found[1], f"compiled once more: {found[1] - found[0]}"
+"""
+"""The same program twice, where the harness keeps its own and where a trial finds them."""
+
+
+def test_a_trial_compiles_nothing_that_the_harness_has(tmp_path):
+    command = [sys.executable, "-c", COMPILE, tmp_path / "mirror"]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_mirror_makes_nothing_used_but_what_is_used_in_it(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "cache_folder", lambda: tmp_path / "cache")
     known = caches.folder_of(caches.HARNESS)
