@@ -34,7 +34,7 @@ test: $(DEV)    ## the tests, a few minutes
 	$(BIN)/pytest -n 2 -m "not slow and not table and not exhaustive"
 
 test-slow: $(DEV)  ## those that take longer: kills, cheats, Slurm, hosts; about twenty minutes (TESTS=tests/slurm: only these)
-	$(BIN)/pytest -n 3 -m slow $(TESTS)
+	$(BIN)/pytest -n 3 -m "slow and not table" $(TESTS)
 
 test-tables: $(DEV)  ## every workload and its variants through the same checks: most of an hour
 	$(BIN)/pytest -n 2 -m table

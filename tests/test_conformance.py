@@ -34,13 +34,16 @@ VARIANTS = [name for name in WORKLOADS if name not in BASES]
 NOW = Progress(0, 0.0, 1.0, ())
 SGD = from_optax(lambda hp, workload: optax.sgd(0.05))
 
-# Of the larger suite one goes with the fast tests; the tables have all.
-FAST = {*rulesets.of_suite("quick").base_workloads, "facts_lm"}
+# Of the larger suite one goes with the slow tests; the tables have all.
+FAST = set(rulesets.of_suite("quick").base_workloads)
+SLOW = "facts_lm"
 
 every_workload = pytest.mark.parametrize(
     "name",
     [
-        name if name in FAST else pytest.param(name, marks=pytest.mark.table)
+        name
+        if name in FAST
+        else pytest.param(name, marks=pytest.mark.slow if name == SLOW else pytest.mark.table)
         for name in (*BASES, *VARIANTS)
     ],
 )
@@ -233,10 +236,11 @@ def test_a_variant_differs_from_its_base_and_shares_its_data():
 
 
 def trained() -> Iterator[Any]:
-    """Every submission on every workload, in three parts.
+    """Every submission on every workload, in four parts.
 
-    Fast is the smallest workload. In the table are two submissions for each of the other bases, in
-    turn, so that each submission meets one of them. The rest takes hours.
+    On the smallest workload one submission is fast, and the others are slow. In the table are two
+    submissions for each of the other bases, in turn, so that each submission meets one of them. The
+    rest takes hours.
     """
     submissions = registry.submission_names()
     turns = itertools.cycle(submissions)
@@ -244,7 +248,9 @@ def trained() -> Iterator[Any]:
         in_turn = {next(turns), next(turns)} if name in BASES else ()
         for submission in submissions:
             mark = pytest.mark.table if submission in in_turn else pytest.mark.exhaustive
-            marks = () if name == "digits_autoencoder" else mark
+            if name == "digits_autoencoder":
+                mark = pytest.mark.slow
+            marks = () if (submission, name) == ("adamw", "digits_autoencoder") else mark
             yield pytest.param(submission, name, marks=marks, id=f"{name}-{submission}")
 
 

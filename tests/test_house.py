@@ -96,6 +96,7 @@ def test_links_of_the_documents_lead_somewhere():
             assert (path.parent / link).exists(), f"{path.name}: {link}"
 
 
+@pytest.mark.slow
 def test_the_readmes_optimizer_trains(tmp_path, easy_rules, monkeypatch):
     """The 15 lines, copied as a reader would, outside the repository."""
     code = re.search(r"```python\n(.*?)```", readme(), re.DOTALL)

@@ -84,6 +84,7 @@ def test_a_good_submission_has_no_fault(tmp_path):
     assert faults_of(tmp_path, STEP.format(body="return train")) == []
 
 
+@pytest.mark.slow
 def test_faults_of_every_workload_are_told(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(textwrap.dedent(STEP.format(body="return None")))

@@ -40,7 +40,7 @@ def tool(*arguments, cwd=None, env=None):
         (["run", "adamw", "--studies", "0"], "--studies is 0; it must be at least 1"),
         (["run", "./nothing.py"], "There is no submission file './nothing.py'"),
         (["run", "broken.py"], "search_space: lr: min 2 is above max 1"),
-        (["check", "broken.py"], "lr: min 2 is above max 1"),
+        (["check", "broken.py", "--workload", "digits_vit"], "lr: min 2 is above max 1"),
         (
             ["check", "adamw", "--workload", "molecules"],
             "of the suite 'pocket'. Add --suite pocket",
@@ -192,6 +192,7 @@ def test_what_is_being_done_is_shown_on_a_terminal_only(monkeypatch, capfd):
     assert "\x1b[?25h" in shown  # the cursor is back
 
 
+@pytest.mark.slow
 def test_a_run_of_which_every_trial_fails_is_a_mistake(tmp_path):
     (tmp_path / "fails.py").write_text(
         "def init(workload, params, hyperparameters, key): raise ValueError('no')\n"
@@ -203,6 +204,7 @@ def test_a_run_of_which_every_trial_fails_is_a_mistake(tmp_path):
     assert "Failed: fails on digits_vit, study 1, trial 1" in result.stdout
 
 
+@pytest.mark.slow
 def test_check_says_that_a_submission_is_valid():
     result = tool("check", "adamw", "--workload", "digits_autoencoder")
     assert result.returncode == 0

@@ -181,6 +181,7 @@ def dispatches(monkeypatch):
     return made_
 
 
+@pytest.mark.slow
 def test_a_trial_is_the_same_and_ends_at_its_limit(run, dispatches, monkeypatch):
     # 25 are 10, 10 and five times 1, and the 12 after 125 are 10 and twice 1.
     workload = dataclasses.replace(tiny.unreachable_for(137), eval_every_steps=25)

@@ -51,6 +51,7 @@ def test_the_view_takes_a_traced_rate():
     assert float(jax.jit(loss)(0.3)) != pytest.approx(float(loss(0.0)), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_attention_takes_a_traced_rate():
     x = jax.random.normal(jax.random.key(0), (2, 5, 8))
     boxed = Attention(heads=2).init(jax.random.key(1), x)

@@ -40,12 +40,16 @@ def test_a_good_trial_is_recorded_with_all_that_it_rests_on(execute):
             marks=pytest.mark.slow,
         ),
         pytest.param("sys.exit(0)", "the submission called sys.exit", marks=pytest.mark.slow),
-        ("os._exit(7)", "ended with exit status 7"),
+        pytest.param("os._exit(7)", "ended with exit status 7", marks=pytest.mark.slow),
         ("os.kill(os.getpid(), signal.SIGKILL)", "ended by SIGKILL, perhaps for lack of memory"),
         pytest.param(
             "os.kill(os.getpid(), signal.SIGSEGV)", "ended by SIGSEGV", marks=pytest.mark.slow
         ),
-        ("return train.params", "`update` returned a dict; it must return a TrainState"),
+        pytest.param(
+            "return train.params",
+            "`update` returned a dict; it must return a TrainState",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "return train._replace(params={'w': train.params})",
             "returned other parameters than the model's",
@@ -74,6 +78,7 @@ def test_a_submission_that_fails_in_init_or_at_import(execute):
     assert "line 2" in (folder / "traceback.txt").read_text()
 
 
+@pytest.mark.slow
 def test_nan_parameters_are_recorded_as_diverged(execute, easy_rules):
     raw = json.loads(easy_rules.read_text())
     raw["workloads"]["digits_autoencoder"]["validation_target"] = 0.0
@@ -112,6 +117,7 @@ def test_what_a_submission_leaves_behind_is_its_own_trials_failure(
     assert list((tmp_path / "temporary").glob("algoperf-*")) == []
 
 
+@pytest.mark.slow
 def test_what_a_submission_prints_goes_into_its_folder(execute, capfd):
     text = LONG.format(fault="print('hello'); os.write(1, b'past Python\\n')")
     ending, folder, _, _ = execute(text)
@@ -120,6 +126,7 @@ def test_what_a_submission_prints_goes_into_its_folder(execute, capfd):
     assert "hello" not in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_submission_that_starts_a_process_fails_and_says_why(execute):
     ending, *_ = execute(LONG.format(fault="subprocess.Popen(['sleep', '1000'])"))
     assert ending.status == Status.FAILED

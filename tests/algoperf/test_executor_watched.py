@@ -15,6 +15,7 @@ from algoperf.spec import Status
 from tests.algoperf.conftest import LONG, planned
 
 
+@pytest.mark.slow
 def test_a_submission_that_never_returns_is_ended(execute, monkeypatch):
     monkeypatch.setattr(patience, "SILENCE_LIMIT_S", -27.0)  # with the budget of 30 s: 3 s
     started = time.monotonic()

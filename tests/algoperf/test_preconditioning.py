@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ def test_a_matrix_is_cut_into_equal_blocks():
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     shape=st.lists(st.integers(1, 5), min_size=2, max_size=4).map(tuple),

@@ -222,6 +222,7 @@ def checked(tmp_path, text):
     return check(str(path), rulesets.load("quick"), ["digits_autoencoder"])
 
 
+@pytest.mark.slow
 def test_memory_that_grows_with_every_step_is_found(tmp_path):
     found = checked(
         tmp_path,

@@ -161,6 +161,7 @@ def test_jobs_record_their_trials_and_those_that_do_not_are_lost(tmp_path, specs
     assert queue.jobs_of(results, specs, alive) == {}
 
 
+@pytest.mark.slow
 def test_the_job_of_a_trial_is_not_that_of_its_repeat(tmp_path, specs):
     spec = specs[1]
     repeat = dataclasses.replace(spec, repeat=1)

@@ -83,6 +83,7 @@ def test_what_is_wrong_with_numbers_too_is_told():
         trained(from_optax(lambda hp, w: optax.sgd(hp.speed)), {"rate": 0.25})
 
 
+@pytest.mark.slow
 def test_a_line_search_gets_the_loss():
     trained(from_optax(lambda hp, w: optax.polyak_sgd(1.0)), None)
     state = trained(from_optax(lambda hp, w: optax.lbfgs(0.1)), None)

@@ -156,6 +156,7 @@ def test_the_same_seed_gives_the_same_evaluations_bit_for_bit_and_another_does_n
     assert not first.equals(other)
 
 
+@pytest.mark.slow
 def test_steps_to_target_do_not_depend_on_the_load(run):
     quick = run(SGD, trial_number=1, now=Time(1e-6))[1]
     slow = run(SGD, trial_number=2, now=Time(1e-1))[1]
@@ -276,6 +277,7 @@ class Flat(nn.Module):
         return dense(10)(batch["inputs"].reshape(len(batch["inputs"]), -1))
 
 
+@pytest.mark.slow
 def test_a_trial_on_data_from_disk_repeats_itself(run, tmp_path):
     dataset = ready("mnist", tmp_path / "data")
     workload = dataclasses.replace(tiny.unreachable_for(11), model=Flat(), dataset=dataset)

@@ -123,6 +123,7 @@ def test_a_verdict_is_about_the_files_as_they_were(reached, tmp_path):
     assert records.read_verdict(reached) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["header again", "no fixed", "another metric", "no data hash"])
 def test_a_damaged_record_is_a_mismatch_and_stops_nobody(reached, damage):
     path = reached / records.MEASUREMENTS

@@ -159,6 +159,7 @@ def test_these_are_all_bases_and_variants():
     assert len(VARIANTS) == 24
 
 
+@pytest.mark.slow
 @every_workload
 def test_parameters_are_counted_to_the_last_digit(name):
     found = shapes(name)
@@ -225,6 +226,7 @@ def test_a_variant_shares_all_but_its_model_and_numbers(name):
             assert getattr(variant, field.name) == getattr(base, field.name), field.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.table) if n in VARIANTS else n for n in FULL]
 )

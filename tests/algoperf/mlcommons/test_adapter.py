@@ -113,6 +113,7 @@ def test_label_smoothing_clipping_and_dropout_do_what_they_say():
     assert state["largest_norm"] == pytest.approx(norm, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_data_selection_draws_from_the_queue_and_its_choice_is_trained_on():
     algorithm = load(SUBMISSIONS / "choosy").algorithm
     view = WorkloadView(calm, 10.0)
@@ -128,6 +129,7 @@ def test_data_selection_draws_from_the_queue_and_its_choice_is_trained_on():
     close(after.params, jax.tree.map(lambda p, g: p - 0.1 * g, train.params, gradient))
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_what_prepare_for_eval_returns(run):
     """The submission returns half of its parameters, then the average of that and the next."""
     algorithm = load(SUBMISSIONS / "self_tuning").algorithm

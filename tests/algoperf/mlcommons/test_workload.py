@@ -76,6 +76,7 @@ def test_the_loss_sums_over_valid_examples():
     assert found["summed"] == pytest.approx(2.1269 - 0.75 * 2, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_statistics_change_in_training_and_only_where_that_is_asked_for():
     record = registry.workload("digits_resnet")
     workload = theirs(record)
@@ -140,6 +141,7 @@ def test_an_autoencoders_labels_are_its_inputs():
 SLOW = ("speech_deepspeech", "facts_lm", "translation")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["molecules", *(pytest.param(name, marks=pytest.mark.table) for name in SLOW)]
 )

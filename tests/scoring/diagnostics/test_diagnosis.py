@@ -198,6 +198,7 @@ def test_where_nothing_is_left_is_refused(diagnose, fault):
         diagnose(fault(tidy(*trend())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loglik",
     [np.full((5, 6, 3), -math.inf), np.full((5, 6, 3), -4.0), np.full((5, 6, 1), -4.0)],

@@ -83,6 +83,7 @@ extreme = hnp.arrays(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(extreme)
 def test_ranks_are_those_of_exact_arithmetic(ell):

@@ -118,6 +118,7 @@ def record(k, change):
     return change(lm_eval(k, [-1.5, -2.25], k % 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

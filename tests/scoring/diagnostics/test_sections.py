@@ -72,6 +72,7 @@ def test_the_page_has_every_section_and_its_words(diagnosis):
     assert "http" not in re.sub(r'xmlns[:a-z]*="[^"]*"', "", text)
 
 
+@pytest.mark.slow
 def test_what_a_picture_leaves_out_is_told(tmp_path):
     loglik, gold = trend(models=3, samples=4)
     tasks = [tidy(loglik, gold, task=f"task {number}") for number in range(37)]

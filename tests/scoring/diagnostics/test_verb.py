@@ -46,6 +46,7 @@ def test_one_file_is_enough(tmp_path):
 NAME = r"a$\frac$b"
 
 
+@pytest.mark.slow
 def test_a_name_may_hold_what_would_be_mathematics(tmp_path):
     frame = tidy(*trend(models=4, samples=10), family=NAME, task=f"_{NAME}")
     frame["model"] = "_" + NAME + frame["model"]
@@ -59,6 +60,7 @@ def test_a_name_may_hold_what_would_be_mathematics(tmp_path):
     assert all(f"_{NAME}{NAME}-{k}<" in drawn for k in range(4))
 
 
+@pytest.mark.slow
 def test_an_untrained_model_is_drawn_like_any_other(tmp_path):
     frame = tidy(*trend(models=4, samples=10), compute=[0.0, 1e18, 1e19, 1e20])
     frame.to_csv(tmp_path / "choices.csv", index=False)

@@ -64,6 +64,7 @@ def test_with_beams_enough_it_is_the_best_translation_there_is(params):
     assert len({tuple(row) for row in found.tolist()}) > 1
 
 
+@pytest.mark.slow
 def test_it_is_sacrebleus_over_the_whole_split_without_padding(params):
     metric = bleu(detokenize, Translate(end=END))
     workload = dataclasses.replace(

@@ -161,6 +161,7 @@ def ready(name: str) -> Ready:
     return Ready(CASES[name])
 
 
+@pytest.mark.slow
 @every_model
 def test_the_loss_is_finite_and_gradients_flow_to_every_parameter(name):
     (loss, _), gradients = ready(name).trained(0)
@@ -170,6 +171,7 @@ def test_the_loss_is_finite_and_gradients_flow_to_every_parameter(name):
         assert (gradient != 0).any(), jax.tree_util.keystr(path)
 
 
+@pytest.mark.slow
 @every_model
 def test_steps_against_the_gradient_lower_the_loss(name):
     params = ready(name).params
@@ -203,6 +205,7 @@ def test_initial_values_give_a_finite_loss(name):
     assert np.isfinite(found.total).all()
 
 
+@pytest.mark.slow
 @every_model
 def test_training_is_random_where_there_is_dropout_and_evaluation_is_not(name):
     (one, _), _ = ready(name).trained(0)
@@ -230,6 +233,7 @@ def test_every_dropout_has_the_rate_that_was_asked_for(name):
     assert bool(found) is (name not in WITHOUT_DROPOUT)
 
 
+@pytest.mark.slow
 @every_model
 def test_a_masked_example_has_no_influence(name):
     """The last two of four examples are hidden: with what they are, and with something else."""
