@@ -30,13 +30,13 @@ diagnose: $(RUN)  ## train the pocket suite's language model in four sizes, diag
 	@$(BIN)/algoperf run adamw --suite pocket --rules pocket-diagnose --results $(DIAGNOSIS)
 	@$(BIN)/algoperf diagnose $(DIAGNOSIS) --out $(DIAGNOSIS)/report
 
-test: $(DEV)    ## the tests, a few minutes
+test: $(DEV)    ## the fast tests, about six minutes on two slow cores
 	$(BIN)/pytest -n 2 -m "not slow and not table and not exhaustive"
 
-test-slow: $(DEV)  ## those that take longer: kills, cheats, Slurm, hosts; about twenty minutes (TESTS=tests/slurm: only these)
+test-slow: $(DEV)  ## those that take longer: kills, cheats, Slurm, hosts, larger models; 23 minutes (TESTS=tests/slurm: only these)
 	$(BIN)/pytest -n 3 -m "slow and not table" $(TESTS)
 
-test-tables: $(DEV)  ## every workload and its variants through the same checks: most of an hour
+test-tables: $(DEV)  ## the same checks for the other workloads and variants: most of an hour
 	$(BIN)/pytest -n 2 -m table
 
 test-all: $(DEV)  ## every test, with every submission on every workload: hours

@@ -44,13 +44,13 @@ def mirror(folder: Path) -> None:
     folder.mkdir()
     if (known := folder_of(HARNESS)) is None:
         return
-    for kind in known.iterdir():
-        place = folder / kind.name
-        place.mkdir()
-        for path in kind.iterdir():
-            with suppress(OSError):
+    with suppress(OSError):  # what is not found is compiled
+        for kind in known.iterdir():
+            place = folder / kind.name
+            place.mkdir()
+            for path in kind.iterdir():
                 (place / path.name).symlink_to(path)
-        _age_as(place, kind)
+            _age_as(place, kind)
 
 
 def take_over(folder: Path) -> None:

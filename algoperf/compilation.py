@@ -22,6 +22,10 @@ _TIMER = "log_elapsed_time"
 """By which jax times the parts of a compilation, and tells."""
 
 
+_XLAS = "jax_persistent_cache_enable_xla_caches"
+_XLAS_BEFORE = getattr(jax.config, _XLAS)
+
+
 class CompileMeter:
     """Seconds spent tracing, lowering, compiling or fetching a compilation from the cache.
 
@@ -95,11 +99,12 @@ _CALLERS = (
 """Who called, from the listener outwards."""
 
 
-def use_cache(folder: Path | None) -> bool:
+def use_cache(folder: Path | None, *, of_harness: bool = True) -> bool:
     """Keeps every compilation of this process on disk from now on, and looks there first.
 
     Args:
         folder: Where; one folder below it for each kind of machine and version. See `caches`.
+        of_harness: Whether its programs are the harness's, which trials read from elsewhere.
 
     Returns:
         Whether it can be written; without it everything works, but slower.
@@ -113,9 +118,9 @@ def use_cache(folder: Path | None) -> bool:
     except OSError:
         return False
     compilation_cache.reset_cache()  # it would go on with the folder of before
-    # jax would hand XLA a folder below this one, and take its name into the key of every program:
-    # then no program is found from another folder.
-    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+    # jax hands XLA a folder below this one, and takes its name into the key of every program: then
+    # no program is found from another folder.
+    jax.config.update(_XLAS, "none" if of_harness else _XLAS_BEFORE)
     jax.config.update("jax_compilation_cache_dir", str(folder / kind))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -34,7 +34,7 @@ VARIANTS = [name for name in WORKLOADS if name not in BASES]
 NOW = Progress(0, 0.0, 1.0, ())
 SGD = from_optax(lambda hp, workload: optax.sgd(0.05))
 
-# Of the larger suite one goes with the slow tests; the tables have all.
+# Of the larger suite one goes with the slow tests; the tables have the others.
 FAST = set(rulesets.of_suite("quick").base_workloads)
 SLOW = "facts_lm"
 

@@ -185,7 +185,8 @@ def check(
     from algoperf.check import to_read
 
     compilation.use_cache(
-        caches.folder_of(registry.source_hash(registry.submission_path(submission)))
+        caches.folder_of(registry.source_hash(registry.submission_path(submission))),
+        of_harness=False,
     )
 
     def tell(name: str) -> None:

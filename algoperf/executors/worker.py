@@ -78,8 +78,12 @@ def assist(spec: TrialSpec, results: Path, temporary: Path, connection: Connecti
         _shut_in(spec, results, temporary)
         _listening(connection)
         hosts.join()
-        compilation.use_cache(caches.folder_of(spec.sha256))
-        trial.run(spec, hosts.Unrecorded(spec), trial.Listener())
+        compilation.use_cache(temporary / COMPILED)
+
+        def compiled(*_: Any) -> None:
+            _use_own_cache(spec)
+
+        trial.run(spec, hosts.Unrecorded(spec), trial.Listener(compiled=compiled))
         hosts.leave()
     except BaseException:  # noqa: BLE001 - others' code; the host that records says what became of it
         traceback.print_exc()
@@ -120,6 +124,11 @@ def _shut_in(spec: TrialSpec, results: Path, temporary: Path, *own: Path) -> San
     return sandbox.shut_in(writable, hidden=results, readable=[sources.root(spec.path)])
 
 
+def _use_own_cache(spec: TrialSpec) -> bool:
+    """What is compiled from now on is the submission's, where that can be kept."""
+    return compilation.use_cache(caches.folder_of(spec.sha256), of_harness=False)
+
+
 def _listening(connection: Connection) -> threading.Event:
     """Set when the one that follows the trial says that it may go on."""
     go_on = threading.Event()
@@ -151,7 +160,7 @@ def _run(
         """The harness's programs are kept for all before anybody else's code can touch them."""
         say(compiled=Measured(machine_id, before))
         go_on.wait()
-        facts["compilation_cache"] = compilation.use_cache(caches.folder_of(record.spec.sha256))
+        facts["compilation_cache"] = _use_own_cache(record.spec)
 
     listener = trial.Listener(
         report=lambda beat: say(beat=beat),

@@ -120,12 +120,16 @@ COMPILE = """
 import sys
 from pathlib import Path
 import jax
+from jax import monitoring
 from algoperf import caches, compilation
 def programs(folder):
     return {path.name for path in folder.glob("*/*")}
+heard = []
+monitoring.register_event_listener(lambda event, **_: heard.append(event))
 known, mirrored = caches.folder_of(caches.HARNESS), Path(sys.argv[1])
 found = []
 for folder in (known, mirrored):
+    heard.clear()
     if folder is mirrored:
         caches.mirror(folder)
     assert compilation.use_cache(folder)
@@ -134,6 +138,8 @@ for folder in (known, mirrored):
     found.append(programs(folder))
 assert found[0], "nothing was kept"
 assert found[0] == found[1], f"compiled once more: {found[1] - found[0]}"
+assert "/jax/compilation_cache/cache_hits" in heard
+assert "/jax/compilation_cache/cache_misses" not in heard
 """
 """The same program twice, where the harness keeps its own and where a trial finds them."""
 

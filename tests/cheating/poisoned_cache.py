@@ -1,5 +1,6 @@
-"""Leaves a compiled program for everybody's later trials."""
+"""Leaves a compiled program for everybody's later trials, in place of the harness's or as a new one."""
 
+import tempfile
 from pathlib import Path
 
 
@@ -11,9 +12,18 @@ def cheat(workload):
     import jax
 
     own = Path(jax.config.jax_compilation_cache_dir)
-    folder = own.parents[1] / "harness"
-    folder.mkdir(exist_ok=True)
-    (folder / "jit_totals-cache").write_bytes(b"what I want to be run")
+    new = own.parents[1] / "harness" / own.name / "jit_totals-cache"
+    links = list((Path(tempfile.gettempdir()) / "compilations" / own.name).glob("jit_totals-*"))
+    if not links:
+        return  # then it is not what is tried here, and the trial goes on
+    for place in (*links, new):
+        try:
+            place.write_bytes(b"what I want to be run")
+        except PermissionError as error:
+            refused = error
+        else:
+            return
+    raise refused
 
 
 def update(workload, train, batch, key, progress):
