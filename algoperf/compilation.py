@@ -21,9 +21,9 @@ _PREFIX = "/jax/core/compile/"
 _TIMER = "log_elapsed_time"
 """By which jax times the parts of a compilation, and tells."""
 
-
 _XLAS = "jax_persistent_cache_enable_xla_caches"
 _XLAS_BEFORE = getattr(jax.config, _XLAS)
+"""Jax's option for XLA's own caches (choices of kernels on a GPU), and what the user or jax set."""
 
 
 class CompileMeter:
